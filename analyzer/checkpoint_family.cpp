@@ -1,0 +1,175 @@
+#include "analyzer/checkpoint_family.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "analyzer/text.hpp"
+
+namespace orch {
+namespace {
+
+constexpr std::string_view digits = "0123456789";
+
+bool is_separator(char c) {
+    return std::string_view{"._-/: "}.find(c) != std::string_view::npos;
+}
+
+std::string_view without_zeros(std::string_view number) {
+    return number.substr(std::min(number.find_first_not_of('0'), number.size() - 1));
+}
+
+/// Numbers of any length, by value.
+bool less(std::string_view a, std::string_view b) {
+    a = without_zeros(a);
+    b = without_zeros(b);
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+}
+
+std::uint64_t value_of(std::string_view number) {
+    std::uint64_t value = 0;
+    std::from_chars(number.data(), number.data() + number.size(), value);
+    return value;
+}
+
+std::vector<std::string_view> split_shape(std::string_view shape) {
+    std::vector<std::string_view> parts;
+    if (shape.size() < 2 || shape.front() != '[' || shape.back() != ']') return parts;
+    shape = shape.substr(1, shape.size() - 2);
+    for (;;) {
+        const std::size_t comma = shape.find(',');
+        parts.push_back(shape.substr(0, comma));
+        if (comma == std::string_view::npos) return parts;
+        shape.remove_prefix(comma + 1);
+    }
+}
+
+bool has_nonfinite(const Record& record) {
+    if (record.has("nonfinite")) return true;
+    simdjson::dom::object result;
+    if (record.json().at_key("y").get(result) != simdjson::SUCCESS) return false;
+    return result.at_key("nan").error() == simdjson::SUCCESS;
+}
+
+}  // namespace
+
+std::vector<NameNumber> numbers_in(std::string_view name) {
+    std::vector<NameNumber> numbers;
+    for (std::size_t at = name.find_first_of(digits); at != std::string_view::npos;
+         at = name.find_first_of(digits, at)) {
+        const std::size_t end = std::min(name.find_first_not_of(digits, at), name.size());
+        const bool alone = (at == 0 || is_separator(name[at - 1])) &&
+                           (end == name.size() || is_separator(name[end]));
+        if (alone) numbers.push_back({at, end - at});
+        at = end;
+    }
+    return numbers;
+}
+
+std::string pattern_of(std::string_view name, const std::vector<NameNumber>& numbers) {
+    std::string pattern;
+    std::size_t at = 0;
+    for (const NameNumber& number : numbers) {
+        pattern.append(name.substr(at, number.begin - at));
+        pattern += '#';
+        at = number.begin + number.size;
+    }
+    return pattern.append(name.substr(at));
+}
+
+std::string common_shape(std::string_view a, std::string_view b) {
+    if (a == b || a.empty()) return std::string{b};
+    const auto left = split_shape(a);
+    const auto right = split_shape(b);
+    if (left.size() != right.size() || left.empty()) return "varies";
+    std::vector<std::string> parts;
+    for (std::size_t i = 0; i < left.size(); ++i) {
+        parts.emplace_back(left[i] == right[i] ? left[i] : "*");
+    }
+    return fmt::format("[{}]", joined(parts, ","));
+}
+
+void add_once(std::vector<std::string>& set, std::string_view value) {
+    if (std::find(set.begin(), set.end(), value) == set.end()) set.emplace_back(value);
+}
+
+std::string CheckpointFamily::records_text() const {
+    if (members == 1) return grouped(records);
+    if (fewest == most) return fmt::format("{} x {}", grouped(members), grouped(most));
+    return fmt::format("{} x {}..{}", grouped(members), grouped(fewest), grouped(most));
+}
+
+FamilyCollector::Collected& FamilyCollector::family_of(std::string_view name,
+                                                       const std::vector<NameNumber>& numbers) {
+    std::string pattern = pattern_of(name, numbers);
+    const auto [found, is_new] = index_.try_emplace(pattern, families_.size());
+    if (is_new) families_.push_back({{}, std::move(pattern), {}, {}});
+    return families_[found->second];
+}
+
+void FamilyCollector::add(const Record& record) {
+    const std::string_view name = record.checkpoint();
+    const auto numbers = numbers_in(name);
+    Collected& collected = family_of(name, numbers);
+    CheckpointFamily& family = collected.family;
+    const bool is_new = collected.ranges.empty();
+    if (is_new) collected.ranges.resize(numbers.size());
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const std::string_view text = name.substr(numbers[i].begin, numbers[i].size);
+        Range& range = collected.ranges[i];
+        if (is_new || less(text, range.first)) range.first = text;
+        if (is_new || less(range.last, text)) range.last = text;
+    }
+    if (record.kind() == "row") {
+        ++family.rows;
+        return;
+    }
+    const std::int64_t token = record.integer("token_idx").value_or(0);
+    const bool first = family.records == 0;
+    family.first_token = first ? token : std::min(family.first_token, token);
+    family.last_token = first ? token : std::max(family.last_token, token);
+    ++family.records;
+    ++collected.records_of[std::string{name}];
+    add_once(family.kinds, record.kind().empty() ? "log" : record.kind());
+    add_once(family.dtypes, record.string("dtype"));
+    family.shape = common_shape(family.shape, record.string("shape"));
+    if (has_nonfinite(record)) ++family.nonfinite;
+}
+
+CheckpointFamily FamilyCollector::finish(const Collected& collected) {
+    CheckpointFamily family = collected.family;
+    std::size_t number = 0;
+    for (char c : collected.pattern) {
+        // A '#' of the engine's own stands before or after ours; a name that mixes both is shown
+        // as its pattern.
+        if (c != '#' || number >= collected.ranges.size()) {
+            family.name += c;
+            continue;
+        }
+        const Range& range = collected.ranges[number++];
+        family.name += range.first;
+        if (range.first != range.last) family.name += ".." + range.last;
+    }
+    family.members = collected.records_of.size();
+    family.fewest = family.records;
+    for (const auto& [name, records] : collected.records_of) {
+        family.fewest = std::min(family.fewest, records);
+        family.most = std::max(family.most, records);
+    }
+    if (collected.ranges.size() == 1) {
+        const Range& range = collected.ranges[0];
+        const std::uint64_t span = value_of(range.last) - value_of(range.first) + 1;
+        family.holes = span > family.members ? span - family.members : 0;
+    }
+    return family;
+}
+
+std::vector<CheckpointFamily> FamilyCollector::finish() const {
+    std::vector<CheckpointFamily> result;
+    for (const Collected& collected : families_)
+        result.push_back(finish(collected));
+    return result;
+}
+
+}  // namespace orch

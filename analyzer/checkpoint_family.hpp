@@ -1,0 +1,71 @@
+// Checkpoints that differ only in numbers, as one: layer_0_output .. layer_31_output.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "analyzer/trace_reader.hpp"
+
+namespace orch {
+
+/// A number in a name, as far as it may be counted: it stands between separators, as in
+/// "layer_0_q" and "gemm.000123", but not in "ffn_w1".
+struct NameNumber {
+    std::size_t begin = 0;
+    std::size_t size = 0;
+};
+std::vector<NameNumber> numbers_in(std::string_view name);
+/// "layer_0_q" -> "layer_#_q"
+std::string pattern_of(std::string_view name, const std::vector<NameNumber>& numbers);
+
+struct CheckpointFamily {
+    std::string name;  ///< "layer_0..31_output"
+    std::vector<std::string> kinds;
+    std::vector<std::string> dtypes;
+    std::string shape;          ///< "[*,128]" where sizes differ, "varies" where ranks do
+    std::uint64_t members = 0;  ///< distinct names
+    std::uint64_t holes = 0;    ///< numbers missing between the first and the last
+    std::uint64_t records = 0;
+    std::uint64_t fewest = 0;  ///< records of one member
+    std::uint64_t most = 0;
+    std::uint64_t rows = 0;       ///< "row" lines that belong to the records
+    std::uint64_t nonfinite = 0;  ///< records that say that NaN or Inf was among their values
+    std::int64_t first_token = 0;
+    std::int64_t last_token = 0;
+
+    /// "4 x 20", "4 x 18..20" or "20"
+    std::string records_text() const;
+};
+
+/// Collects the families of one run, in order of first appearance.
+class FamilyCollector {
+  public:
+    void add(const Record& record);
+    std::vector<CheckpointFamily> finish() const;
+
+  private:
+    struct Range {
+        std::string first;  ///< as written, with leading zeros
+        std::string last;
+    };
+    struct Collected {
+        CheckpointFamily family;
+        std::string pattern;
+        std::vector<Range> ranges;
+        std::unordered_map<std::string, std::uint64_t> records_of;
+    };
+
+    Collected& family_of(std::string_view name, const std::vector<NameNumber>& numbers);
+    static CheckpointFamily finish(const Collected& collected);
+
+    std::vector<Collected> families_;
+    std::unordered_map<std::string, std::size_t> index_;
+};
+
+/// What two shapes have in common: "[20,128]" and "[1,128]" -> "[*,128]".
+std::string common_shape(std::string_view a, std::string_view b);
+void add_once(std::vector<std::string>& set, std::string_view value);
+
+}  // namespace orch

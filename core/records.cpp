@@ -1,0 +1,494 @@
+#include "core/records.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/half.hpp"
+#include "core/trace.hpp"
+
+namespace orch {
+namespace {
+
+/// Names, keys and fixed members of a call's line, generously.
+constexpr std::size_t line_base = 6144;
+/// A row's digest: a dozen numbers, and its sketch.
+constexpr std::size_t row_room = 768;
+
+using Shape = FixedString<127>;
+
+Shape shape_text(std::span<const std::int64_t> dimensions) noexcept {
+    Shape text;
+    text.append("[");
+    for (std::size_t i = 0; i < dimensions.size(); ++i) {
+        if (i != 0) text.append(",");
+        text.append_number(static_cast<unsigned long long>(dimensions[i]));
+    }
+    text.append("]");
+    return text;
+}
+
+/// Every line of every kind starts with these, behind "ts" and "team".
+void envelope(JsonLine& line, std::string_view checkpoint, std::int64_t token_idx,
+              std::string_view dtype, std::string_view shape, std::string_view kind) noexcept {
+    line.field("checkpoint", checkpoint);
+    line.field("token_idx", token_idx);
+    line.field("dtype", dtype);
+    line.field("shape", shape);
+    if (!kind.empty()) line.field("kind", kind);
+}
+
+/// `values` of one row, and `nonfinite` before it where there are any.
+class RowValues {
+  public:
+    RowValues(const MatrixView& matrix, std::int64_t row, std::int64_t limit) noexcept
+        : matrix_(matrix),
+          row_(row),
+          count_(std::min(matrix.cols, limit)),
+          finite_(is_contiguous() && all_finite()) {}
+
+    std::size_t max_bytes() const noexcept {
+        constexpr std::size_t nonfinite_text = 18;  // [12345,"-inf"],
+        const std::size_t number =
+            matrix_.dtype == DType::f64 ? max_f64_text + 1 : max_f32_text + 1;
+        return static_cast<std::size_t>(count_) * (number + (finite_ ? 0 : nonfinite_text)) + 64;
+    }
+
+    void write(JsonLine& line) const noexcept {
+        if (!finite_) write_nonfinite(line);
+        line.key("values");
+        line.open_array();
+        if (finite_) {
+            write_list(line);
+        } else {
+            for (std::int64_t i = 0; i < count_; ++i)
+                write_one(line, i);
+        }
+        line.close_array();
+    }
+
+  private:
+    /// By the exponent alone, in a loop that vectorises: nearly every row is finite.
+    template <class Bits>
+    bool no_exponent_is(Bits mask) const noexcept {
+        const auto* bits = reinterpret_cast<const Bits*>(at(0));
+        Bits found = 0;
+        for (std::int64_t i = 0; i < count_; ++i) {
+            found = static_cast<Bits>(found | static_cast<Bits>((bits[i] & mask) == mask));
+        }
+        return found == 0;
+    }
+
+    bool all_finite() const noexcept {
+        switch (matrix_.dtype) {
+            case DType::f16:
+                return no_exponent_is<std::uint16_t>(0x7c00U);
+            case DType::bf16:
+                return no_exponent_is<std::uint16_t>(0x7f80U);
+            default:
+                return no_exponent_is<std::uint32_t>(0x7f800000U);
+        }
+    }
+
+    bool is_contiguous() const noexcept {
+        return matrix_.col_stride == 1 && matrix_.dtype != DType::block &&
+               matrix_.dtype != DType::f64;
+    }
+
+    const char* at(std::int64_t col) const noexcept {
+        return static_cast<const char*>(matrix_.data) +
+               (row_ * matrix_.row_stride + col * matrix_.col_stride) *
+                   static_cast<std::int64_t>(element_size(matrix_.dtype));
+    }
+
+    double value(std::int64_t col) const noexcept {
+        if (matrix_.dtype == DType::f64) {
+            double v;
+            std::memcpy(&v, at(col), sizeof v);
+            return v;
+        }
+        float v = 0;
+        if (matrix_.dtype == DType::block) {
+            float block[max_block];
+            const std::int64_t first = col / matrix_.block_values * matrix_.block_values;
+            if (matrix_.block_values > max_block) return NAN;
+            copy_row_f32(matrix_, row_, first, matrix_.block_values, block);
+            return block[col - first];
+        }
+        copy_row_f32(matrix_, row_, col, 1, &v);
+        return v;
+    }
+
+    void write_nonfinite(JsonLine& line) const noexcept {
+        bool any = false;
+        for (std::int64_t i = 0; i < count_; ++i) {
+            const double v = value(i);
+            if (std::isfinite(v)) continue;
+            if (!any) {
+                line.key("nonfinite");
+                line.open_array();
+            }
+            any = true;
+            line.open_array();
+            line.number(i);
+            line.string(std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
+            line.close_array();
+        }
+        if (any) line.close_array();
+    }
+
+    void write_one(JsonLine& line, std::int64_t i) const noexcept {
+        const double v = value(i);
+        if (matrix_.dtype == DType::f64) {
+            line.number(v);
+        } else {
+            line.number(static_cast<float>(v));
+        }
+    }
+
+    void write_list(JsonLine& line) const noexcept {
+        const auto n = static_cast<std::size_t>(count_);
+        char* out = line.reserve(n * (max_f32_text + 1));
+        if (out == nullptr || n == 0) return;
+        switch (matrix_.dtype) {
+            case DType::f16:
+                out = write_f16_list(out, reinterpret_cast<const std::uint16_t*>(at(0)), n);
+                break;
+            case DType::bf16:
+                out = write_bf16_list(out, reinterpret_cast<const std::uint16_t*>(at(0)), n);
+                break;
+            default:
+                out = write_f32_list(out, reinterpret_cast<const float*>(at(0)), n);
+                break;
+        }
+        line.advance_to(out);
+    }
+
+    static constexpr std::int64_t max_block = 256;
+    const MatrixView& matrix_;
+    std::int64_t row_;
+    std::int64_t count_;
+    bool finite_;  ///< known to be all finite, and contiguous
+};
+
+void write_numbers(JsonLine& line, std::string_view key, std::span<const float> numbers) noexcept {
+    line.key(key);
+    line.open_array();
+    for (float number : numbers)
+        line.number(number);
+    line.close_array();
+}
+
+/// Sums have seven good digits (they are added up in f32 tiles); more would only look exact. Beyond
+/// the range of f32, as squares of garbage are, they stay doubles.
+void write_sum(JsonLine& line, std::string_view key, double value) noexcept {
+    const auto narrow = static_cast<float>(value);
+    if (std::isfinite(narrow) && (narrow != 0 || value == 0)) {
+        line.field(key, narrow);
+    } else {
+        line.field(key, value);
+    }
+}
+
+/// Only where there are any: a clean trace is not cluttered with zeros.
+void write_nonfinite_counts(JsonLine& line, const Nonfinite& counts) noexcept {
+    if (!counts.any()) return;
+    line.field("nan", counts.nan);
+    line.field("pos_inf", counts.pos_inf);
+    line.field("neg_inf", counts.neg_inf);
+}
+
+void write_row_members(JsonLine& line, const RowDigest& row) noexcept {
+    write_sum(line, "energy", row.energy);
+    write_sum(line, "sum", row.sum);
+    line.field("absmax", row.absmax);
+    if (row.argmax >= 0) {
+        line.field("max", row.max);
+        line.field("argmax", row.argmax);
+    }
+    write_nonfinite_counts(line, row.nonfinite);
+    write_numbers(line, "sketch", row.sketch);
+}
+
+void write_side(JsonLine& line, std::string_view key, const Side& side) noexcept {
+    const Digest& d = *side.digest;
+    line.key(key);
+    line.open_object();
+    line.field("dtype", side.dtype);
+    line.field("rows", d.rows);
+    line.field("cols", d.cols);
+    write_sum(line, "energy", d.energy);
+    write_sum(line, "sum", d.sum);
+    write_sum(line, "mean", d.sum / (static_cast<double>(d.rows) * static_cast<double>(d.cols)));
+    line.field("absmax", d.absmax);
+    if (d.argmax >= 0) {
+        line.field("min", d.min);
+        line.field("max", d.max);
+        line.field("argmax", d.argmax);
+    }
+    if (d.has_extremes) {
+        line.key("hash");
+        line.hex64(d.hash);
+    }
+    write_nonfinite_counts(line, d.nonfinite);
+    write_numbers(line, "mixed", d.mixed);
+    if (d.rows > 1) {
+        line.key("last_row");
+        line.open_object();
+        write_row_members(line, d.row[static_cast<std::size_t>(d.selected) - 1]);
+        line.close_object();
+    }
+    line.close_object();
+}
+
+bool goes_to_sidecar(const Trace& trace, const MatrixView& m) noexcept {
+    return std::min(m.cols, trace.config().values) > max_inline_values && m.col_stride == 1 &&
+           element_size(m.dtype) != 0;
+}
+
+/// The values of a row as its line will show them.
+RowValues values_of_row(const Trace& trace, const MatrixView& m, std::int64_t row) noexcept {
+    constexpr std::int64_t shown_of_sidecar = 10;
+    return {m, row,
+            goes_to_sidecar(trace, m) ? shown_of_sidecar
+                                      : std::min(trace.config().values, max_inline_values)};
+}
+
+void write_values_of_row(Trace& trace, JsonLine& line, const MatrixView& m, std::int64_t row,
+                         const RowValues& values) noexcept {
+    if (goes_to_sidecar(trace, m)) {
+        const std::int64_t wanted = std::min(m.cols, trace.config().values);
+        const std::size_t size = element_size(m.dtype);
+        const auto* from =
+            static_cast<const char*>(m.data) + row * m.row_stride * static_cast<std::int64_t>(size);
+        const std::int64_t offset =
+            trace.append_sidecar(from, static_cast<std::size_t>(wanted) * size);
+        line.key("sidecar");
+        line.open_object();
+        FixedString<511> name{trace.file().sidecar_name()};
+        name.append(".values");
+        line.field("file", std::string_view{name});
+        line.field("offset", offset);
+        line.field("count", offset < 0 ? std::int64_t{0} : wanted);
+        line.field("dtype", dtype_name(m.dtype));
+        line.close_object();
+    }
+    values.write(line);
+}
+
+std::int64_t last_position(const CallRecord& r) noexcept {
+    return r.positions[r.result.digest->rows - 1];
+}
+
+void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
+    line.field("call", r.call);
+    if (r.pass >= 0) line.field("pass", r.pass);
+    if (!r.engine_name.empty()) line.field("name", r.engine_name);
+    line.field("op", r.op);
+    if (!r.caller.empty()) line.field("caller", r.caller);
+    line.field("positions", r.positions_known ? "token" : "row");
+    line.field("first_position", r.positions[0]);
+    if (!r.capture.empty()) line.field("capture", r.capture);
+    if (r.batch_index >= 0) line.field("batch_index", r.batch_index);
+    if (r.input != nullptr) {
+        if (r.alpha != 1) line.field("alpha", r.alpha);
+        if (r.beta != 0) line.field("beta", r.beta);
+        if (!r.weight.empty()) line.field("weight", r.weight);
+        write_side(line, "x", *r.input);
+    }
+    write_side(line, "y", r.result);
+}
+
+void write_row(Trace& trace, const CallRecord& r, std::string_view shape, const RowDigest& y,
+               const RowDigest* x) noexcept {
+    const RowValues values = values_of_row(trace, r.result.matrix, y.row);
+    const auto fill = [&](JsonLine& line) {
+        envelope(line, r.checkpoint, y.position, r.result.dtype, shape, "row");
+        line.field("call", r.call);
+        if (x != nullptr) {
+            line.key("x");
+            line.open_object();
+            write_row_members(line, *x);
+            line.close_object();
+        }
+        line.key("y");
+        line.open_object();
+        write_row_members(line, y);
+        line.close_object();
+        write_values_of_row(trace, line, r.result.matrix, y.row, values);
+    };
+    Ledger& ledger = trace.ledger();
+    if (!trace.line(line_base + values.max_bytes(), fill, &ledger.row_lines))
+        bump(ledger.dropped_rows);
+}
+
+/// ORCH_TRACE_ROWS=all: the rows that the digest of the call did not select, one by one.
+void write_every_row(Trace& trace, const CallRecord& r, std::string_view shape) noexcept {
+    Digest y;
+    Digest x;
+    const bool paired = r.input != nullptr && r.input->digest->rows == r.result.digest->rows;
+    for (std::int64_t row = 0; row + 1 < r.result.digest->rows; ++row) {
+        DigestRequest request;
+        request.positions.first = r.positions[row];
+        const auto one_row = [row](MatrixView m) {
+            const std::int64_t size =
+                m.dtype == DType::block ? 1 : static_cast<std::int64_t>(element_size(m.dtype));
+            m.data = static_cast<const char*>(m.data) + row * m.row_stride * size;
+            m.rows = 1;
+            return m;
+        };
+        digest(one_row(r.result.matrix), request, y);
+        if (paired) {
+            request.extremes = r.input->digest->has_extremes;
+            digest(one_row(r.input->matrix), request, x);
+            request.extremes = true;
+        }
+        y.row[0].row = row;
+        write_row(trace, r, shape, y.row[0], paired ? &x.row[0] : nullptr);
+    }
+}
+
+}  // namespace
+
+void write_call(Trace& trace, const CallRecord& r) noexcept {
+    const Digest& d = *r.result.digest;
+    if (d.rows == 0) {
+        bump(trace.ledger()[r.record_class].dropped);
+        return;
+    }
+    const std::int64_t flat[] = {d.rows, d.cols};
+    const Shape shape = shape_text(r.shape.empty() ? std::span<const std::int64_t>{flat} : r.shape);
+    const RowValues values = values_of_row(trace, r.result.matrix, d.rows - 1);
+    trace.record(r.record_class, line_base + values.max_bytes(), [&](JsonLine& line) {
+        envelope(line, r.checkpoint, last_position(r), r.result.dtype, shape, r.kind);
+        write_call_members(line, r);
+        write_values_of_row(trace, line, r.result.matrix, d.rows - 1, values);
+    });
+    if (trace.config().rows == all_rows) {
+        write_every_row(trace, r, shape);
+        return;
+    }
+    // Both sides have the same rows; where a call has not, its rows cannot be told apart by number.
+    const bool paired = r.input != nullptr && r.input->digest->rows == d.rows;
+    for (int i = 0; i + 1 < d.selected; ++i) {
+        const auto index = static_cast<std::size_t>(i);
+        write_row(trace, r, shape, d.row[index], paired ? &r.input->digest->row[index] : nullptr);
+    }
+}
+
+void write_weight(Trace& trace, const WeightRecord& r) noexcept {
+    const Digest& d = *r.weight.digest;
+    FixedString<255> checkpoint{"weight."};
+    checkpoint.append(r.id);
+    const std::int64_t flat[] = {d.rows, d.cols};
+    const Shape shape = shape_text(flat);
+    const RowValues values = values_of_row(trace, r.weight.matrix, 0);
+    trace.record(RecordClass::weight,
+                 2 * line_base + max_selected_rows * row_room + values.max_bytes(),
+                 [&](JsonLine& line) {
+                     envelope(line, checkpoint, 0, r.weight.dtype, shape, "weight");
+                     line.field("weight", r.id);
+                     if (!r.name.empty()) line.field("name", r.name);
+                     write_sum(line, "energy", d.energy);
+                     write_sum(line, "sum", d.sum);
+                     line.field("absmax", d.absmax);
+                     line.key("hash");
+                     line.hex64(d.hash);
+                     write_nonfinite_counts(line, d.nonfinite);
+                     write_numbers(line, "sketch", d.mixed);
+                     line.key("row_digests");
+                     line.open_array();
+                     for (int i = 0; i < d.selected; ++i) {
+                         line.open_object();
+                         line.field("row", d.row[static_cast<std::size_t>(i)].row);
+                         write_row_members(line, d.row[static_cast<std::size_t>(i)]);
+                         line.close_object();
+                     }
+                     line.close_array();
+                     write_values_of_row(trace, line, r.weight.matrix, 0, values);
+                 });
+}
+
+void write_pass(Trace& trace, const PassRecord& r) noexcept {
+    const auto list = [](JsonLine& line, std::string_view key,
+                         std::span<const std::int32_t> numbers) {
+        if (numbers.empty()) return;
+        line.key(key);
+        line.open_array();
+        for (std::int32_t number : numbers)
+            line.number(number);
+        line.close_array();
+    };
+    constexpr std::size_t number_text = 12;
+    const std::size_t numbers = r.tokens.size() + r.positions.size() + r.sequences.size();
+    trace.record(RecordClass::pass, line_base + numbers * number_text, [&](JsonLine& line) {
+        envelope(line, "pass", r.last_position, "i32", "[]", "pass");
+        line.field("pass", r.pass);
+        line.field("op", r.op);
+        line.field("n_tokens", r.n_tokens);
+        list(line, "tokens", r.tokens);
+        list(line, "token_positions", r.positions);
+        list(line, "sequences", r.sequences);
+        line.key("values");
+        line.open_array();
+        line.close_array();
+    });
+}
+
+void write_log(Trace& trace, const LogRecord& r) noexcept {
+    const MatrixView row{r.data, r.type, 1, r.count, r.count, 1};
+    // Strings of the engine's own: each byte may take six.
+    const std::size_t strings = (r.checkpoint.size() + r.dtype.size() + r.shape.size()) * 6;
+    const RowValues values = values_of_row(trace, row, 0);
+    trace.record(RecordClass::log, line_base + strings + values.max_bytes(), [&](JsonLine& line) {
+        envelope(line, r.checkpoint, r.token_idx, r.dtype, r.shape, {});
+        write_values_of_row(trace, line, row, 0, values);
+    });
+}
+
+void write_bare_envelope(JsonLine& line, std::string_view checkpoint,
+                         std::string_view kind) noexcept {
+    envelope(line, checkpoint, 0, "", "[]", kind);
+}
+
+void write_blind_spot(Trace& trace, std::string_view what, std::string_view why) noexcept {
+    trace.line(line_base + (what.size() + why.size()) * 6, [&](JsonLine& line) {
+        write_bare_envelope(line, "orchtrace.blind_spot", "blind_spot");
+        line.field("what", what);
+        line.field("why", why);
+        line.key("values");
+        line.open_array();
+        line.close_array();
+    });
+}
+
+void write_ledger_members(JsonLine& line, Ledger& ledger, const TraceFile& file,
+                          bool final) noexcept {
+    const auto get = [](const std::atomic<std::uint64_t>& a) {
+        return a.load(std::memory_order_relaxed);
+    };
+    write_bare_envelope(line, "orchtrace.ledger", "ledger");
+    line.field("final", final);
+    line.key("classes");
+    line.open_object();
+    for (std::size_t i = 0; i < ledger.classes.size(); ++i) {
+        ClassCounts& counts = ledger.classes[i];
+        line.key(class_name(static_cast<RecordClass>(i)));
+        line.open_object();
+        line.field("seen", get(counts.seen));
+        line.field("recorded", get(counts.recorded));
+        line.field("filtered", get(counts.filtered));
+        line.field("dropped", get(counts.dropped));
+        line.close_object();
+    }
+    line.close_object();
+    line.field("row_lines", get(ledger.row_lines));
+    line.field("dropped_rows", get(ledger.dropped_rows));
+    line.field("lines", get(ledger.lines));
+    line.field("lost_lines", get(ledger.lost_lines));
+    if (file.error() != 0) line.field("write_error", ::strerrordesc_np(file.error()));
+    line.key("values");
+    line.open_array();
+    line.close_array();
+}
+
+}  // namespace orch

@@ -1,0 +1,42 @@
+// Which checkpoints a trace keeps: ORCH_TRACE_CHECKPOINTS = logits | layers | gemm | all | globs,
+// comma separated.
+#pragma once
+#include <cstddef>
+#include <string_view>
+
+namespace orch {
+
+enum class CheckpointGroup { inner, logits, layers, gemm };
+
+/// `*` matches any run of characters, `?` any one.
+bool glob_matches(std::string_view pattern, std::string_view text) noexcept;
+
+class Selector {
+  public:
+    static constexpr std::string_view default_text = "gemm,layers,logits";
+
+    /// False if the text is too long, empty or has an empty element; then nothing changes.
+    bool parse(std::string_view text) noexcept;
+
+    bool group(CheckpointGroup group) const noexcept;
+    bool has_globs() const noexcept { return glob_count_ > 0; }
+    /// Either name may decide: the stable one or the engine's own.
+    bool selects(CheckpointGroup group, std::string_view checkpoint,
+                 std::string_view engine_name = {}) const noexcept;
+    std::string_view text() const noexcept { return {text_, text_size_}; }
+
+  private:
+    static constexpr std::size_t max_text = 1024;
+    static constexpr std::size_t max_globs = 64;
+    bool logits_ = true;
+    bool layers_ = true;
+    bool gemm_ = true;
+    bool all_ = false;
+    char text_[max_text] = "gemm,layers,logits";
+    std::size_t text_size_ = default_text.size();
+    std::size_t glob_count_ = 0;
+    std::size_t glob_begin_[max_globs] = {};
+    std::size_t glob_size_[max_globs] = {};
+};
+
+}  // namespace orch
