@@ -1,4 +1,4 @@
-#include "analyzer/checkpoint_family.hpp"
+#include "analyzer/info/checkpoint_family.hpp"
 
 #include <gtest/gtest.h>
 

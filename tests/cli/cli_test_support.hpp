@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analyzer/commands.hpp"
+#include "analyzer/cli/commands.hpp"
 
 namespace orch {
 

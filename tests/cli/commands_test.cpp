@@ -1,6 +1,6 @@
-#include "analyzer/commands.hpp"
+#include "analyzer/cli/commands.hpp"
 
-#include "analyzer/exit_codes.hpp"
+#include "analyzer/cli/exit_codes.hpp"
 #include "core/config.hpp"
 #include "tests/cli/cli_test_support.hpp"
 

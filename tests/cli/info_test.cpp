@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "analyzer/exit_codes.hpp"
-#include "analyzer/text.hpp"
+#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/util/text.hpp"
 #include "tests/cli/cli_test_support.hpp"
 
 namespace orch {

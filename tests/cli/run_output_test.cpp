@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "analyzer/exit_codes.hpp"
+#include "analyzer/cli/exit_codes.hpp"
 #include "tests/cli/cli_test_support.hpp"
 
 namespace orch {

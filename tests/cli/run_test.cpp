@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "analyzer/child.hpp"
-#include "analyzer/executable.hpp"
-#include "analyzer/exit_codes.hpp"
+#include "analyzer/cli/child.hpp"
+#include "analyzer/cli/executable.hpp"
+#include "analyzer/cli/exit_codes.hpp"
 #include "tests/cli/cli_test_support.hpp"
 
 namespace orch {

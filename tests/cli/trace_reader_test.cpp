@@ -1,4 +1,4 @@
-#include "analyzer/trace_reader.hpp"
+#include "analyzer/read/trace_reader.hpp"
 
 #include <unistd.h>
 

@@ -9,12 +9,12 @@
 #include <cstring>
 #include <ostream>
 
-#include "analyzer/child.hpp"
-#include "analyzer/commands.hpp"
-#include "analyzer/executable.hpp"
-#include "analyzer/exit_codes.hpp"
-#include "analyzer/text.hpp"
-#include "analyzer/trace_output.hpp"
+#include "analyzer/cli/child.hpp"
+#include "analyzer/cli/commands.hpp"
+#include "analyzer/cli/executable.hpp"
+#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/trace_output.hpp"
+#include "analyzer/util/text.hpp"
 #include "core/config.hpp"
 
 namespace orch {

@@ -1,4 +1,4 @@
-#include "analyzer/commands.hpp"
+#include "analyzer/cli/commands.hpp"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <cctype>
 #include <ostream>
 
-#include "analyzer/exit_codes.hpp"
-#include "analyzer/text.hpp"
+#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/util/text.hpp"
 
 namespace orch {
 namespace {

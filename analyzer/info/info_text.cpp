@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "analyzer/info_print.hpp"
+#include "analyzer/info/info_print.hpp"
 
 namespace orch {
 namespace {

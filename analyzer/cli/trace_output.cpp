@@ -1,4 +1,4 @@
-#include "analyzer/trace_output.hpp"
+#include "analyzer/cli/trace_output.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,8 +13,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "analyzer/commands.hpp"
-#include "analyzer/text.hpp"
+#include "analyzer/cli/commands.hpp"
+#include "analyzer/util/text.hpp"
 #include "core/config.hpp"
 
 namespace orch {

@@ -1,4 +1,4 @@
-#include "analyzer/text.hpp"
+#include "analyzer/util/text.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "analyzer/info_print.hpp"
+#include "analyzer/info/info_print.hpp"
 
 namespace orch {
 namespace {

@@ -1,4 +1,4 @@
-#include "analyzer/executable.hpp"
+#include "analyzer/cli/executable.hpp"
 
 #include <elf.h>
 #include <sys/stat.h>

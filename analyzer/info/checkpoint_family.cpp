@@ -1,11 +1,11 @@
-#include "analyzer/checkpoint_family.hpp"
+#include "analyzer/info/checkpoint_family.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 
-#include "analyzer/text.hpp"
+#include "analyzer/util/text.hpp"
 
 namespace orch {
 namespace {

@@ -1,4 +1,4 @@
-#include "analyzer/child.hpp"
+#include "analyzer/cli/child.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "analyzer/exit_codes.hpp"
+#include "analyzer/cli/exit_codes.hpp"
 
 namespace orch {
 namespace {

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "analyzer/text.hpp"
-#include "analyzer/trace_summary.hpp"
+#include "analyzer/info/trace_summary.hpp"
+#include "analyzer/util/text.hpp"
 
 namespace orch {
 

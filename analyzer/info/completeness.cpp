@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "analyzer/text.hpp"
-#include "analyzer/trace_summary.hpp"
+#include "analyzer/info/trace_summary.hpp"
+#include "analyzer/util/text.hpp"
 #include "core/records.hpp"
 
 namespace orch {

@@ -1,4 +1,4 @@
-#include "analyzer/trace_reader.hpp"
+#include "analyzer/read/trace_reader.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,7 +11,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "analyzer/text.hpp"
+#include "analyzer/util/text.hpp"
 
 namespace orch {
 namespace {

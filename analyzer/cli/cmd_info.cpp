@@ -3,10 +3,10 @@
 
 #include <ostream>
 
-#include "analyzer/commands.hpp"
-#include "analyzer/exit_codes.hpp"
-#include "analyzer/info_print.hpp"
-#include "analyzer/trace_summary.hpp"
+#include "analyzer/cli/commands.hpp"
+#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/info/info_print.hpp"
+#include "analyzer/info/trace_summary.hpp"
 
 namespace orch {
 namespace {

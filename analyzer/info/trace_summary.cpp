@@ -1,8 +1,8 @@
-#include "analyzer/trace_summary.hpp"
+#include "analyzer/info/trace_summary.hpp"
 
 #include <fmt/format.h>
 
-#include "analyzer/text.hpp"
+#include "analyzer/util/text.hpp"
 
 namespace orch {
 namespace {

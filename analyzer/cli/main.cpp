@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "analyzer/commands.hpp"
-#include "analyzer/exit_codes.hpp"
+#include "analyzer/cli/commands.hpp"
+#include "analyzer/cli/exit_codes.hpp"
 
 int main(int argc, char** argv) {
     std::error_code error;

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "analyzer/trace_reader.hpp"
+#include "analyzer/read/trace_reader.hpp"
 
 namespace orch {
 

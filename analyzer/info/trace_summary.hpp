@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "analyzer/checkpoint_family.hpp"
-#include "analyzer/trace_reader.hpp"
+#include "analyzer/info/checkpoint_family.hpp"
+#include "analyzer/read/trace_reader.hpp"
 
 namespace orch {
 
