@@ -106,11 +106,11 @@ int end_of(const char* how) {
         std::atexit(compute_at_end);
         return 0;
     }
-    if (is("endless")) {
+    if (is("endless")) {  // but no further ahead than a pipe of a page is long
         for (;;) {
-            for (int i = 0; i < 40; ++i)
+            for (int i = 0; i < 8; ++i)
                 lc::product(i);
-            (void)!::write(STDOUT_FILENO, ".", 1);
+            (void)!::write(STDOUT_FILENO, "................................", 32);
         }
     }
     if (is("main_leaves_first")) {

@@ -1,5 +1,5 @@
 // Processes that beget processes; the first argument says how. Every child computes and ends by
-// _exit, as fork workers do. LC_COUNT names a file for the number of products that depends on time.
+// _exit, as fork workers do.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr unsigned too_long = 15;  // seconds; SIGALRM ends what hangs
+constexpr unsigned too_long = 45;  // seconds; SIGALRM ends what hangs
 
 template <class Child>
 int forked(Child child) {
@@ -51,28 +51,35 @@ void generations() {
     lc::products(7);
 }
 
+/// As many products as there are tickets, however long the forks take. Each fork comes while some
+/// of its share are being recorded.
 void fork_among_recording_threads() {
-    std::atomic<bool> stop{false};
+    constexpr long forks = 50;
+    constexpr long share = 200;
+    std::atomic<long> tickets{0};
+    std::atomic<long> allowed{0};
     std::atomic<long> made{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 8; ++t) {
         threads.emplace_back([&] {
-            do {
+            for (long ticket; (ticket = tickets.fetch_add(1)) < forks * share;) {
+                for (long limit; (limit = allowed.load()) <= ticket;)
+                    allowed.wait(limit);
                 lc::product(1);
                 made.fetch_add(1);
-            } while (!stop.load());
+            }
         });
     }
-    for (int i = 0; i < 50; ++i)
+    for (long i = 0; i < forks; ++i) {
+        allowed = (i + 1) * share;
+        allowed.notify_all();
+        while (made.load() <= i * share)
+            std::this_thread::yield();
         forked_and_waited([] { lc::product(2); });
-    stop = true;
+    }
     for (auto& t : threads)
         t.join();
-    if (const char* path = std::getenv("LC_COUNT")) {
-        std::FILE* file = std::fopen(path, "w");
-        std::fprintf(file, "%ld\n", made.load());
-        std::fclose(file);
-    }
+    std::printf("%ld products among the forks\n", made.load());
 }
 
 /// The moment in which the first product of a process opens the trace, met by a fork.
@@ -85,13 +92,13 @@ void fork_while_starting() {
             for (int t = 0; t < 2; ++t) {
                 threads.emplace_back([&] {
                     here.fetch_add(1);
-                    while (!go.load()) {
-                    }
+                    while (!go.load())
+                        std::this_thread::yield();
                     lc::product(1);
                 });
             }
-            while (here.load() != 2) {
-            }
+            while (here.load() != 2)
+                std::this_thread::yield();
             go = true;
             for (std::atomic<int> spin{0}; spin < i * 500; ++spin) {
             }

@@ -4,9 +4,8 @@ import re
 import resource
 import select
 import subprocess
-import time
 
-from support import LIMIT, case, check, equal, segments_of
+from support import LIMIT, case, check, equal, let_run_until, segments_of
 
 # ---- disabled ------------------------------------------------------------------------------------
 
@@ -62,7 +61,7 @@ def a_file_size_limit_cuts_no_line_and_its_signal_stays_ours(b):
 @case
 def a_full_sidecar_takes_no_descriptor_per_vector(b):
     def prepare():
-        file_size_limit(300000)()
+        file_size_limit(1_000_000)()  # room for six vectors, and for the trace itself
         resource.setrlimit(resource.RLIMIT_NOFILE, (520, 520))
     found = b.compare(["lc_world", "wide"], gemms=40, prepare=prepare, complete=True,
                       extra={"ORCH_LOG_VALUES": "40000"})
@@ -134,20 +133,18 @@ def a_log_file_name_that_is_too_long_is_said_so(b):
 
 @case
 def two_processes_at_once_write_two_files(b):
-    traces = b.fresh()
-    env = b.environment(log=traces / "t.jsonl")
-    first = subprocess.Popen([b.app("lc_engine"), "endless", "1"], stdout=subprocess.PIPE, env=env)
-    os.read(first.stdout.fileno(), 1)
-    second = b.run([b.app("lc_engine"), "return", "5"], log=traces / "t.jsonl")
-    first.kill()
-    first.wait()
-    first.stdout.close()
+    log = b.fresh() / "t.jsonl"
+    with b.endless(log) as first:
+        second = b.run([b.app("lc_engine"), "return", "5"], log=log)
+        # Its lines come some time after its products, and the second process may be long gone by then.
+        let_run_until(first, lambda: b"\n" in log.read_bytes(), "line in the file")
     equal((second.status, second.stderr), (7, ""), "outcome")
-    names = sorted(p.name for p in traces.iterdir())
+    names = sorted(p.name for p in log.parent.iterdir())
     equal(len(names), 2, f"files {names}")
-    found = [segments_of(traces / name) for name in names]
-    equal([len(s) for s in found], [1, 1], "headers per file")
-    own = found[0][0] if str(found[0][0].pid) in names[0] else found[1][0]
+    found = {name: segments_of(log.parent / name) for name in names}
+    equal({name: len(s) for name, s in found.items()}, dict.fromkeys(names, 1), "headers per file")
+    equal(found["t.jsonl"][0].pid, first.pid, "process that has the name")
+    own = found[next(name for name in names if name != "t.jsonl")][0]
     equal(len(own.gemms), 5, "records in the second process's file")
     own.check_ledger()
 
@@ -189,10 +186,7 @@ def a_disk_that_hangs_delays_the_end_by_a_bounded_time(b):
     fifo = b.fresh() / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # and never reads
-    began = time.monotonic()
-    run = b.run([b.app("lc_engine"), "return", "300"], log=fifo)
-    took = time.monotonic() - began
+    run = b.run([b.app("lc_engine"), "return", "300"], log=fifo)  # which fails after LIMIT seconds
     os.close(reader)
     equal((run.status, run.stdout), (plain.status, plain.stdout), "outcome")
-    check(took < 15, f"{took:.0f} seconds")
     equal(len(run.stderr.splitlines()), 1, f"lines on stderr {run.stderr!r}")

@@ -1,9 +1,8 @@
 """Engines that end in every way, that fork, and that only inherit LD_PRELOAD."""
 import os
 import signal
-import subprocess
 
-from support import CASES, case, check, equal
+from support import CASES, case, check, equal, let_run_until
 
 
 def ends(how, status, products=5, more=0, **rest):
@@ -29,7 +28,9 @@ CASES["a_process_ends_when_its_last_own_thread_does"] = ends("main_leaves_first"
 @case
 def a_final_ledger_follows_a_periodic_one(b):
     found = b.compare(["lc_engine", "quiet_after_ledger", "5"], gemms=6)
-    equal([line["final"] for line in found[0].of("ledger")], [False, True], "final ledgers")
+    # At least one before it: on a slow machine a second one may have been due.
+    finals = [line["final"] for line in found[0].of("ledger")]
+    equal((len(finals) > 1, finals.index(True)), (True, len(finals) - 1), f"final ledgers {finals}")
 
 
 @case
@@ -46,15 +47,14 @@ def SIGSEGV_ends_the_engine_as_without_us_and_lines_stay_whole(b):
 def SIGKILL_at_any_moment_leaves_whole_lines(b):
     records = 0
     for run in range(100):
-        traces = b.fresh()
-        process = subprocess.Popen([b.app("lc_engine"), "endless", "0"], stdout=subprocess.PIPE,
-                                   env=b.environment(log=traces / "t.jsonl"))
-        os.read(process.stdout.fileno(), 1)
-        for _ in range(run % 10):
-            os.read(process.stdout.fileno(), 64)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        log = b.fresh() / "t.jsonl"
+        with b.endless(log) as process:
+            if run % 2 == 0:  # around the first write, which comes at a time of its own
+                for _ in range(run % 10):
+                    os.read(process.stdout.fileno(), 64)
+            else:  # between later ones, up to two batches
+                size = run * 7919 % 600_000
+                let_run_until(process, lambda: log.stat().st_size >= size, f"{size} bytes")
         records += sum(len(s.gemms) for s in b.segments(complete=False))
     check(records > 0, "no run got as far as a record")
 
@@ -76,11 +76,11 @@ def children_and_grandchildren_that_end_by__exit_have_traces_of_their_own(b):
 
 @case
 def fork_among_eight_recording_threads_neither_hangs_nor_mixes_lines(b):
-    found = b.compare(["lc_fork", "recording"])
+    found = b.compare(["lc_fork", "recording"], gemms=10050)
     equal(len(found), 51, "processes with a trace")
     headers_name_their_processes(found)
     equal(sorted(len(s.gemms) for s in found)[:50], [1] * 50, "records of the children")
-    equal(max(len(s.gemms) for s in found), b.counted(), "records of the parent")
+    equal(max(len(s.gemms) for s in found), 10000, "records of the parent")
 
 
 @case

@@ -1,34 +1,17 @@
 """What the cases share: a bench that runs engines, and a reader of the traces they leave."""
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
-CASES = {}
-LIMIT = 20  # seconds; only what hangs gets there
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402, F401
 
-
-class Failure(Exception):
-    pass
-
-
-class Skipped(Exception):
-    pass
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-def check(condition, text):
-    if not condition:
-        raise Failure(text)
-
-
-def equal(found, expected, what):
-    check(found == expected, f"{what}: {found!r} instead of {expected!r}")
+LIMIT = 60  # seconds; only what hangs gets there
 
 
 class Outcome:
@@ -53,9 +36,7 @@ class Segment:
         check(finals, f"process {self.pid}: no final ledger")
         ledger = finals[-1]
         check(self.lines[-1] is ledger, f"process {self.pid}: lines behind the final ledger")
-        for name, c in ledger["classes"].items():
-            equal(c["seen"], c["recorded"] + c["filtered"] + c["dropped"], f"ledger of {name}")
-            equal(c["dropped"], 0, f"dropped {name} records")
+        check_counts(ledger)
         equal(ledger["classes"]["gemm"]["recorded"], len(self.gemms), "recorded products in the ledger")
         equal(ledger["classes"]["weight"]["recorded"], len(self.of("weight")), "recorded weights")
         equal(ledger["row_lines"], len(self.of("row")), "rows in the ledger")
@@ -82,6 +63,14 @@ def segments_of(path, torn_first=False):
         check(result, f"{path.name}:{number}: a line before the header")
         result[-1].append(line)
     return [Segment(lines) for lines in result]
+
+
+def let_run_until(process, condition, what):
+    """For an engine that writes as it gets on: reads what it writes until `condition` holds."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        check(os.read(process.stdout.fileno(), 4096), f"the engine ended by itself before {what}")
+        check(time.monotonic() < end, f"no {what} within {LIMIT} seconds")
 
 
 class Bench:
@@ -128,6 +117,19 @@ class Bench:
                           f"{'with' if lib else 'without'} the library"
                           f"{', tracing on' if log else ''}") from None
         return Outcome(process.returncode, stdout.decode(), stderr.decode())
+
+    @contextlib.contextmanager
+    def endless(self, log):
+        """An engine that has computed, goes on as its output is read, and is killed in the end."""
+        process = subprocess.Popen([self.app("lc_engine"), "endless", "1"], stdout=subprocess.PIPE,
+                                   pipesize=4096, env=self.environment(log=log))
+        try:
+            check(os.read(process.stdout.fileno(), 1), "the engine ended by itself")
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
     def compare(self, argv, gemms=None, stderr=None, complete=True, extra=None, prepare=None,
                 files=None, status=None, log="t.jsonl", before=None):

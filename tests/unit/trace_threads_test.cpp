@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -66,6 +67,8 @@ std::size_t virtual_size() {
 }
 
 TEST_F(TraceTest, ManyShortThreadsShareTheBuffersOfAFew) {
+    // As many arenas of malloc, 64 MiB each, as threads happen to end at once: not ours to count.
+    mallopt(M_ARENA_MAX, 1);
     Trace* trace = start();
     const auto run = [&](int first, int count) {
         for (int t = first; t < first + count; t += 8) {
@@ -185,9 +188,12 @@ TEST_F(TraceTest, AKilledProcessLeavesNothingButWholeLines) {
             std::vector<std::thread> threads;
             for (int t = 0; t < 4; ++t) {
                 threads.emplace_back([&, t] {
-                    // Up to 4,000 bytes: none is longer than a page.
-                    for (int n = 0;; ++n)
+                    // Up to 4,000 bytes: none is longer than a page. 3 MB in all, however late the
+                    // end comes.
+                    for (int n = 0; n < 400; ++n)
                         record(*trace, t, n, static_cast<std::size_t>(n * 131 % 3700));
+                    for (;;)
+                        pause();
                 });
             }
             for (std::thread& thread : threads)
