@@ -53,7 +53,9 @@ bool parse_rows(Config& c, std::string_view value) {
 }
 
 bool parse_weights(Config& c, std::string_view value) {
-    if (value == "sketch") {
+    if (value == "proof") {
+        c.weights = WeightMode::proof;
+    } else if (value == "sketch") {
         c.weights = WeightMode::sketch;
     } else if (value == "names") {
         c.weights = WeightMode::names;
@@ -138,8 +140,8 @@ constexpr std::array variables{
                    "gemm,layers,logits", "what to keep", parse_checkpoints},
     ConfigVariable{"ORCH_TRACE_ROWS", "1..16, last or all", "16",
                    "rows of a call that get a sketch of their own", parse_rows},
-    ConfigVariable{"ORCH_TRACE_WEIGHTS", "sketch, names or off", "sketch",
-                   "how weights are identified", parse_weights},
+    ConfigVariable{"ORCH_TRACE_WEIGHTS", "proof, sketch, names or off", "proof",
+                   "how weights are identified; proof: and their products checked", parse_weights},
     ConfigVariable{"ORCH_TRACE_CAPTURE", "mark or callback", "mark",
                    "how ggml tensors are kept until they are read", parse_capture},
     ConfigVariable{"ORCH_TRACE_MEMORY", "bytes, with K, M or G", "1G",

@@ -11,7 +11,8 @@
 
 namespace orch {
 
-enum class WeightMode : std::uint8_t { sketch, names, off };
+/// Each does what the next one does, and more.
+enum class WeightMode : std::uint8_t { proof, sketch, names, off };
 enum class CaptureMode : std::uint8_t { mark, callback };
 
 inline constexpr int all_rows = -1;
@@ -25,7 +26,7 @@ struct Config {
     std::int64_t values = 10;
     Selector checkpoints;
     int rows = 16;  ///< selected rows per call, or all_rows
-    WeightMode weights = WeightMode::sketch;
+    WeightMode weights = WeightMode::proof;
     CaptureMode capture = CaptureMode::mark;
     std::uint64_t memory_bytes = 1ULL << 30;  ///< that marking outputs may add to a graph
     bool probe_blas = true;

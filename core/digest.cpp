@@ -1,9 +1,5 @@
 #include "core/digest.hpp"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -17,12 +13,6 @@
 
 namespace orch {
 
-extern constinit const TileKernels tile_kernels_baseline;
-#if defined(__x86_64__)
-extern constinit const TileKernels tile_kernels_avx2;
-extern constinit const TileKernels tile_kernels_avx512;
-#endif
-
 namespace {
 
 constexpr std::uint32_t infinity_bits = 0x7f800000U;
@@ -31,46 +21,7 @@ constexpr std::uint32_t infinity_bits = 0x7f800000U;
 constexpr std::int64_t rows_per_flush = 1024;
 /// Below this, 1024 rows cannot add up to more than an f32 holds.
 constexpr float overflow_possible = 1e35F;
-
-#if defined(__x86_64__)
-struct CpuFeatures {
-    bool avx2 = false;
-    bool avx512 = false;
-};
-
-/// Asked for when the first digest needs it. __builtin_cpu_supports would ask in a constructor, in
-/// every /bin/sh that inherits LD_PRELOAD; and on a virtual machine each cpuid traps (some 30 us).
-CpuFeatures cpu_features() noexcept {
-    unsigned eax = 0;
-    unsigned ebx = 0;
-    unsigned ecx = 0;
-    unsigned edx = 0;
-    CpuFeatures features;
-    constexpr unsigned osxsave_bit = 1U << 27;
-    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & osxsave_bit) == 0) return features;
-    // What the operating system saves: XMM and YMM, then also the mask and ZMM registers.
-    unsigned saved = 0;
-    unsigned saved_high = 0;
-    __asm__("xgetbv" : "=a"(saved), "=d"(saved_high) : "c"(0));
-    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return features;
-    constexpr unsigned avx2_bit = 1U << 5;
-    constexpr unsigned avx512_bits =
-        (1U << 16) | (1U << 17) | (1U << 30) | (1U << 31);  // F DQ BW VL
-    features.avx2 = (saved & 0x06U) == 0x06U && (ebx & avx2_bit) != 0;
-    features.avx512 =
-        features.avx2 && (saved & 0xe6U) == 0xe6U && (ebx & avx512_bits) == avx512_bits;
-    return features;
-}
-#endif
-
-const TileKernels* choose_kernels() noexcept {
-#if defined(__x86_64__)
-    const CpuFeatures features = cpu_features();
-    if (features.avx512) return &tile_kernels_avx512;
-    if (features.avx2) return &tile_kernels_avx2;
-#endif
-    return &tile_kernels_baseline;
-}
+static_assert(ProbeOutput::workspace_floats == sketch_size * tile_cols);
 
 /// Hashes of features [0, 2^18), filled tile by tile when first needed. A thread that comes while
 /// another fills a tile, or asks beyond the table, computes its own.
@@ -180,6 +131,8 @@ class Digester {
         : m_(matrix), request_(request), out_(out), selected_(matrix, request) {}
 
     void run() noexcept {
+        if (request_.projections != nullptr) begin_projections();
+        if (request_.probes.probes != nullptr) clear_probes();
         out_.has_extremes = request_.extremes;
         out_.rows = m_.rows;
         out_.cols = m_.cols;
@@ -216,6 +169,7 @@ class Digester {
                     request_.sign_rows ? position_sign(request_.positions[r + i]) : 1.0F;
             }
             run_kernel(job);
+            if (request_.probes.probes != nullptr) add_to_probes(job, r);
             for (int i = 0; i < job.rows; ++i) {
                 RowDigest* own = nullptr;
                 if (next_selected < selected_.count && selected_.rows[next_selected] == r + i) {
@@ -226,11 +180,11 @@ class Digester {
             }
             since_flush += job.rows;
             if (since_flush >= rows_per_flush) {
-                flush_mixed(job);
+                flush(job, first_col);
                 since_flush = 0;
             }
         }
-        flush_mixed(job);
+        flush(job, first_col);
     }
 
     const void* tile_data(std::int64_t row, std::int64_t first, int cols, int slot) noexcept {
@@ -312,11 +266,89 @@ class Digester {
             own->max = t.max;
             own->argmax = first_col + index_of(values, job.cols, t.max);
         }
-        tile_kernels().sketch(values, job.feature_hashes, job.cols,
-                              row_sketch_[own - out_.row.data()]);
+        const auto slot = static_cast<std::size_t>(own - out_.row.data());
+        tile_kernels().sketch(values, job.feature_hashes, job.cols, row_sketch_[slot]);
+        if (m_.rows == 1) return;  // its projection is that of the mixed row
+        for (Projection* p = request_.projections; p != nullptr; p = p->next)
+            project(*p, values, first_col, job.cols, p->row[slot]);
     }
 
-    void flush_mixed(TileJob& job) noexcept {
+    void begin_projections() noexcept {
+        for (Projection* p = request_.projections; p != nullptr; p = p->next) {
+            p->mixed = {};
+            for (int i = 0; i < selected_.count; ++i)
+                p->row[static_cast<std::size_t>(i)] = {};
+        }
+    }
+
+    void project(const Projection& p, const float* values, std::int64_t first_col, int cols,
+                 Projection::Row& to) const noexcept {
+        tile_kernels().project(values, p.probes.data + first_col, probe_stride(m_.cols),
+                               probe_count(m_.rows), cols, to.data());
+    }
+
+    void finish_projections() noexcept {
+        for (Projection* p = request_.projections; p != nullptr; p = p->next) {
+            if (m_.rows == 1) {
+                const double sign = request_.sign_rows ? position_sign(request_.positions[0]) : 1.0;
+                for (std::size_t j = 0; j < sketch_size; ++j)
+                    p->row[0][j] = sign * p->mixed[j];
+            }
+            if (probe_count(m_.rows) != sketch_size) continue;
+            unfold(p->mixed);
+            for (int i = 0; i < selected_.count; ++i)
+                unfold(p->row[static_cast<std::size_t>(i)]);
+        }
+    }
+
+    static void unfold(Projection::Row& row) noexcept {
+        for (std::size_t j = 0; j < folded_probes; ++j)
+            row[j] -= row[j + 4] + row[j + 8] + row[j + 12];
+    }
+
+    /// Row n of a weight belongs to probe n mod 16. The block of probes that a tile needs stays in
+    /// the second level of cache.
+    void add_to_probes(const TileJob& job, std::int64_t first_row) const noexcept {
+        const TileKernels& kernels = tile_kernels();
+        const auto add = m_.dtype == DType::bf16  ? kernels.add_bf16
+                         : m_.dtype == DType::f16 ? kernels.add_f16
+                                                  : kernels.add_f32;
+        for (int i = 0; i < job.rows; ++i) {
+            const auto row = static_cast<std::uint32_t>(first_row + i);
+            add(job.row[i].data, sketch_sign(row), job.cols,
+                request_.probes.workspace + row % sketch_size * tile_cols);
+        }
+    }
+
+    /// The f32 sums of at most 1024 rows go where they are kept, for the precision of 64 additions.
+    void flush_probes(std::int64_t first_col, int cols) const noexcept {
+        const std::int64_t stride = probe_stride(m_.cols);
+        const std::int64_t padded = probe_stride(cols);
+        for (std::int64_t j = 0; j < sketch_size; ++j) {
+            float* to = request_.probes.probes + j * stride + first_col;
+            float* from = request_.probes.workspace + j * tile_cols;
+            for (std::int64_t c = 0; c < padded; ++c)
+                to[c] += from[c];
+            std::memset(from, 0, static_cast<std::size_t>(padded) * sizeof(float));
+        }
+    }
+
+    void clear_probes() const noexcept {
+        const auto count = static_cast<std::size_t>(sketch_size * probe_stride(m_.cols));
+        std::memset(request_.probes.probes, 0, count * sizeof(float));
+    }
+
+    void fold_probes() const noexcept {
+        const std::int64_t count = folded_probes * probe_stride(m_.cols);
+        float* folded = request_.probes.probes;
+        for (std::int64_t i = 0; i < count; ++i)
+            folded[i] += folded[i + count] + folded[i + 2 * count] + folded[i + 3 * count];
+    }
+
+    void flush(TileJob& job, std::int64_t first_col) noexcept {
+        for (Projection* p = request_.projections; p != nullptr; p = p->next)
+            project(*p, mixed_, first_col, job.cols, p->mixed);
+        if (request_.probes.probes != nullptr) flush_probes(first_col, job.cols);
         for (int i = 0; i < job.cols && out_.absmax > overflow_possible; ++i) {
             mixed_overflowed_ = mixed_overflowed_ || !std::isfinite(mixed_[i]);
         }
@@ -336,6 +368,8 @@ class Digester {
                 row.sketch[static_cast<std::size_t>(j)] = static_cast<float>(row_sketch_[i][j]);
             }
         }
+        finish_projections();
+        if (request_.probes.probes != nullptr) fold_probes();
         if (!request_.extremes || !std::isfinite(max_)) return;  // no finite value at all
         out_.min = min_;
         out_.max = max_;
@@ -385,20 +419,6 @@ class Digester {
 };
 
 }  // namespace
-
-const TileKernels& tile_kernels() noexcept {
-    static constinit std::atomic<const TileKernels*> chosen{nullptr};
-    const TileKernels* kernels = chosen.load(std::memory_order_acquire);
-    if (kernels == nullptr) {
-        kernels = choose_kernels();  // every thread chooses the same
-        chosen.store(kernels, std::memory_order_release);
-    }
-    return *kernels;
-}
-
-const char* digest_isa() noexcept {
-    return tile_kernels().name;
-}
 
 bool in_spread(std::int64_t position) noexcept {
     return position == 0 ||

@@ -38,6 +38,14 @@ struct TileKernels {
     void (*f16)(TileJob&);
     /// out[j] += sum over columns c = j mod 16 of sign(c) * data[c]
     void (*sketch)(const float* data, const std::uint32_t* feature_hashes, int cols, double* out);
+    /// sums[c] += sign * data[c]; `sums` has room for whole vectors.
+    void (*add_f32)(const void* data, float sign, int cols, float* sums);
+    void (*add_bf16)(const void* data, float sign, int cols, float* sums);
+    void (*add_f16)(const void* data, float sign, int cols, float* sums);
+    /// out[q] += sum over columns c of data[c] * probes[q * stride + c], for q < count (4 or 16).
+    /// Probes are padded to whole vectors.
+    void (*project)(const float* data, const float* probes, std::int64_t stride, int count,
+                    int cols, double* out);
 };
 
 /// The best variant for this CPU; chosen once, no lock.

@@ -253,8 +253,56 @@ void sketch_f32(const float* data, const std::uint32_t* hashes, int cols, double
         out[i] += sums[i];
 }
 
+template <class Type>
+void add_signed(const void* from, float sign, int cols, float* sums) {
+    const auto* data = static_cast<const char*>(from);
+    const VecF signs = VecF{} + sign;
+    const auto add = [&](int c, VecU bits) {
+        const VecF sum = load<VecF>(sums + c) + signs * (VecF)bits;
+        std::memcpy(sums + c, &sum, sizeof sum);
+    };
+    int c = 0;
+    for (; c + lanes <= cols; c += lanes)
+        add(c, Type::widen(Type::raw(data + static_cast<std::ptrdiff_t>(c) * Type::size)));
+    if (c == cols) return;
+    VecU raw;
+    VecU bits;
+    load_tail<Type>(data + static_cast<std::ptrdiff_t>(c) * Type::size, cols - c, raw, bits);
+    add(c, bits);
+}
+
+/// Four probes at a time: their sums stay in registers on every machine.
+void project_four(const float* data, const float* probes, std::int64_t stride, int cols,
+                  double* out) {
+    constexpr int together = 4;
+    VecF sums[together] = {};
+    const auto add = [&](int c, VecF values) {
+        for (int q = 0; q < together; ++q)
+            sums[q] += values * load<VecF>(probes + q * stride + c);
+    };
+    int c = 0;
+    for (; c + lanes <= cols; c += lanes)
+        add(c, load<VecF>(data + c));
+    if (c < cols) {
+        alignas(64) float padded[lanes] = {};
+        std::memcpy(padded, data + c, static_cast<std::size_t>(cols - c) * sizeof(float));
+        add(c, load<VecF>(padded));
+    }
+    for (int q = 0; q < together; ++q) {
+        for (int i = 0; i < lanes; ++i)
+            out[q] += sums[q][i];
+    }
+}
+
+void project_f32(const float* data, const float* probes, std::int64_t stride, int count, int cols,
+                 double* out) {
+    for (int q = 0; q < count; q += 4)
+        project_four(data, probes + q * stride, stride, cols, out + q);
+}
+
 constexpr TileKernels kernels(const char* name) {
-    return {name, run<F32, true>, run<F32, false>, run<Bf16, true>, run<F16, true>, sketch_f32};
+    return {name,       run<F32, true>,  run<F32, false>,  run<Bf16, true>, run<F16, true>,
+            sketch_f32, add_signed<F32>, add_signed<Bf16>, add_signed<F16>, project_f32};
 }
 
 }  // namespace

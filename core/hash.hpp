@@ -30,6 +30,11 @@ constexpr std::uint32_t feature_hash(std::uint32_t feature) {
     return mix32(feature + 0x9e3779b9U);
 }
 
+/// Sign of a feature in a sketch.
+constexpr float sketch_sign(std::uint32_t feature) {
+    return (feature_hash(feature) >> 31) != 0 ? -1.0F : 1.0F;
+}
+
 /// Sign of a token's row in the mixed sketch; keyed by the token's position, so that prefill chunks
 /// and single decode steps add up to the same sum.
 constexpr float position_sign(std::int64_t position) {

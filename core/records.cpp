@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/half.hpp"
+#include "core/proof.hpp"
 #include "core/trace.hpp"
 
 namespace orch {
@@ -293,6 +294,7 @@ void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
         if (r.alpha != 1) line.field("alpha", r.alpha);
         if (r.beta != 0) line.field("beta", r.beta);
         if (!r.weight.empty()) line.field("weight", r.weight);
+        if (r.proof != nullptr) write_proof(line, *r.proof);
         write_side(line, "x", *r.input);
     }
     write_side(line, "y", r.result);
@@ -425,6 +427,7 @@ void write_pass(Trace& trace, const PassRecord& r) noexcept {
         line.field("pass", r.pass);
         line.field("op", r.op);
         line.field("n_tokens", r.n_tokens);
+        if (!r.kv_dtype.empty()) line.field("kv_dtype", r.kv_dtype);
         list(line, "tokens", r.tokens);
         list(line, "token_positions", r.positions);
         list(line, "sequences", r.sequences);

@@ -1,11 +1,12 @@
 // The kinds of record, as data, and their one way to JSON. docs/FORMAT.md documents what this file
-// writes; `format_version` changes with it.
+// writes; format_version changes with it.
 #pragma once
 #include <cstdint>
 #include <span>
 #include <string_view>
 
 #include "core/digest.hpp"
+#include "core/format_version.hpp"
 #include "core/json_line.hpp"
 #include "core/ledger.hpp"
 #include "core/matrix.hpp"
@@ -14,8 +15,7 @@ namespace orch {
 
 class Trace;
 class TraceFile;
-
-inline constexpr int format_version = 1;
+struct Proof;
 
 /// One operand or result of a call, with what is to be said of it.
 struct Side {
@@ -43,6 +43,7 @@ struct CallRecord {
     std::int64_t batch_index = -1;
     double alpha = 1;
     double beta = 0;
+    const Proof* proof = nullptr;
     std::span<const std::int64_t> shape;  ///< outermost first; empty: [rows, cols] of the result
 };
 
@@ -60,6 +61,7 @@ void write_weight(Trace& trace, const WeightRecord& record) noexcept;
 struct PassRecord {
     std::int64_t pass = 0;
     std::string_view op;
+    std::string_view kv_dtype;  ///< of the cache of keys and values; empty: unknown
     std::int64_t n_tokens = 0;  ///< of the pass; the lists may show fewer
     std::int64_t last_position = 0;
     std::span<const std::int32_t> tokens;

@@ -42,12 +42,6 @@ bool engine_has_ended() noexcept {
            ::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 2 + 2;
 }
 
-void* map_memory(std::size_t size) noexcept {
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? nullptr : memory;
-}
-
 /// errno belongs to the engine: whatever an intercepted call does, it finds its own value again.
 class KeepErrno {
   public:
@@ -102,8 +96,8 @@ void write_second(char* out, std::int64_t second) noexcept {
 
 Trace* Trace::start(const Config& config, const PathFacts& facts) noexcept {
     const KeepErrno keep;
-    void* memory = map_memory(sizeof(Trace));
-    void* staging = map_memory(TraceFile::staging_size);
+    void* memory = map_pages(sizeof(Trace));
+    void* staging = map_pages(TraceFile::staging_size);
     if (memory == nullptr || staging == nullptr) return nullptr;
     auto* trace = new (memory) Trace(config, facts.pid);
     trace->file_.use_staging(static_cast<char*>(staging));
@@ -147,7 +141,7 @@ ThreadBuffer* Trace::adopt_or_create_buffer() noexcept {
         if (b->taken.compare_exchange_strong(free, true, std::memory_order_acquire)) return b;
     }
     constexpr std::size_t header = (sizeof(ThreadBuffer) + 4095) & ~std::size_t{4095};
-    char* memory = static_cast<char*>(map_memory(header + Ring::capacity));
+    char* memory = static_cast<char*>(map_pages(header + Ring::capacity));
     if (memory == nullptr) return nullptr;
     auto* buffer = new (memory) ThreadBuffer(memory + header);
     buffer->next = buffers_.load(std::memory_order_relaxed);

@@ -20,6 +20,7 @@
 #include "core/json_line.hpp"
 #include "core/ledger.hpp"
 #include "core/ring.hpp"
+#include "core/scratch.hpp"
 #include "core/trace_file.hpp"
 
 namespace orch {
@@ -34,6 +35,11 @@ struct ThreadBuffer {
     // The text of the current second, so that a timestamp costs three digits.
     std::int64_t second = -1;
     char second_text[20] = {};
+    // Probes (core/proof.hpp) of the weight of the last call, where they are not kept elsewhere.
+    Scratch probe_workspace;
+    Scratch probes;
+    std::uint32_t probes_of = 0;  ///< number of that weight; 0: none
+    bool probes_usable = false;
 };
 
 class Trace {
@@ -81,6 +87,9 @@ class Trace {
     std::uint64_t next_call() noexcept { return calls_.fetch_add(1, std::memory_order_relaxed); }
 
     std::int64_t append_sidecar(const void* data, std::size_t size) noexcept;
+
+    /// What this thread keeps between its calls; null without memory.
+    ThreadBuffer* this_thread() noexcept { return thread_buffer(); }
 
   private:
     Trace(const Config& config, long pid) : config_(config), pid_(pid) {}

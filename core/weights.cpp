@@ -29,6 +29,28 @@ std::uint64_t operand_key(const MatrixView& m) noexcept {
     return h == 0 ? 1 : h;
 }
 
+/// An address whose content changed this often holds activations, or weights on their way through:
+/// probes of it would not be used twice.
+constexpr std::uint32_t changes_of_a_weight = 4;
+
+/// 0 is kept for "not known yet".
+std::uint64_t content_hash(const Digest& digest) noexcept {
+    return digest.hash == 0 ? 1 : digest.hash;
+}
+
+/// Probes for the calls of this thread that follow at once. The digest is the weight record's.
+Probes probes_of_thread(Trace& trace, const MatrixView& operand, std::uint32_t number, int rows,
+                        Digest& result) noexcept {
+    ThreadBuffer* thread = worth_probing(operand) ? trace.this_thread() : nullptr;
+    void* memory = thread != nullptr ? thread->probes.at_least(probe_bytes(operand.cols)) : nullptr;
+    auto* probes = static_cast<float*>(memory);
+    const bool usable = digest_weight(trace, operand, rows, probes, result);
+    if (probes == nullptr) return {};
+    thread->probes_of = number;
+    thread->probes_usable = usable;
+    return usable ? Probes{probes, operand.rows, operand.cols} : Probes{};
+}
+
 /// Bits of values spread over the operand; never decodes more than these.
 std::uint64_t sample_content(const MatrixView& m) noexcept {
     std::uint64_t h = 1;
@@ -67,9 +89,72 @@ WeightTable::Slot* WeightTable::find(std::uint64_t key) noexcept {
     return nullptr;
 }
 
+WeightTable::KeptProbes* WeightTable::kept_probes(Trace& trace, Slot& slot,
+                                                  std::int64_t inputs) noexcept {
+    KeptProbes* kept = slot.probes.load(std::memory_order_acquire);
+    if (kept != nullptr || slot.no_memory.load(std::memory_order_relaxed)) return kept;
+    const std::size_t size = sizeof(KeptProbes) + probe_bytes(inputs);
+    auto* fresh = static_cast<KeptProbes*>(probe_memory_.take(trace, size));  // zeros: its start
+    if (fresh == nullptr) {
+        slot.no_memory.store(true, std::memory_order_relaxed);
+        return nullptr;
+    }
+    if (slot.probes.compare_exchange_strong(kept, fresh)) return fresh;
+    probe_memory_.give_back(fresh, size);  // another thread was faster
+    return kept;
+}
+
+/// Of a weight that was seen before. The first time this thread's own memory must do: most operands
+/// that are seen once are activations, and are never seen again.
+Probes WeightTable::known_probes(Trace& trace, Slot& slot, const MatrixView& operand,
+                                 std::uint32_t number) noexcept {
+    const auto usable = [&](bool good, const float* data) {
+        return good ? Probes{data, operand.rows, operand.cols} : Probes{};
+    };
+    if (slot.changes.load(std::memory_order_relaxed) >= changes_of_a_weight ||
+        !worth_probing(operand)) {
+        return {};
+    }
+    KeptProbes* kept = slot.probes.load(std::memory_order_acquire);
+    if (kept != nullptr && kept->number.load(std::memory_order_acquire) == number)
+        return usable(kept->usable, kept->data());
+    ThreadBuffer* thread = trace.this_thread();
+    if (thread == nullptr) return {};
+    if (thread->probes_of == number)
+        return usable(thread->probes_usable, static_cast<float*>(thread->probes.at_least(0)));
+    kept = kept_probes(trace, slot, operand.cols);
+    if (kept == nullptr) return {};
+    Digest ignored;
+    std::uint32_t state = kept->number.load(std::memory_order_acquire);
+    const bool mine = state != number && state != KeptProbes::being_made &&
+                      kept->number.compare_exchange_strong(state, KeptProbes::being_made);
+    if (!mine) return probes_of_thread(trace, operand, number, 1, ignored);
+    kept->usable = digest_weight(trace, operand, 1, kept->data(), ignored);
+    kept->number.store(number, std::memory_order_release);
+    return usable(kept->usable, kept->data());
+}
+
+bool WeightTable::has_changed(Trace& trace, const MatrixView& operand, double error) noexcept {
+    constexpr double as_before = 4;
+    Slot* slot = find(operand_key(operand));
+    if (slot == nullptr || error <= as_before * slot->settled.load(std::memory_order_relaxed))
+        return false;
+    Digest now;
+    digest_weight(trace, operand, 1, nullptr, now);
+    const std::uint64_t hash = slot->hash.load(std::memory_order_acquire);
+    if (hash == 0) return false;  // another thread is just recording it
+    if (content_hash(now) == hash) {
+        slot->settled.store(error, std::memory_order_relaxed);
+        return false;
+    }
+    constexpr std::uint64_t a_bit_of_the_sample = 1ULL << 63;
+    slot->content.fetch_xor(a_bit_of_the_sample);
+    return true;
+}
+
 WeightIdentity WeightTable::identify(Trace& trace, const MatrixView& operand,
                                      std::string_view dtype, std::string_view name) noexcept {
-    WeightIdentity identity{WeightName{name}, false};
+    WeightIdentity identity{WeightName{name}, false, {}};
     WeightName& id = identity.id;
     if (trace.config().weights == WeightMode::off || operand.data == nullptr || operand.rows <= 0 ||
         operand.cols <= 0) {
@@ -92,6 +177,7 @@ WeightIdentity WeightTable::identify(Trace& trace, const MatrixView& operand,
         is_new = slot->content.compare_exchange_strong(known, fresh);
         if (is_new) {
             identity.changes = known != 0;
+            if (identity.changes) slot->changes.fetch_add(1, std::memory_order_relaxed);
             known = fresh;
         }
     }
@@ -99,20 +185,32 @@ WeightIdentity WeightTable::identify(Trace& trace, const MatrixView& operand,
         id.append("w");
         id.append_number(known & number_mask);
     }
-    if (!is_new) return identity;
+    const WeightMode mode = trace.config().weights;
+    const auto number = static_cast<std::uint32_t>(known & number_mask);
+    if (!is_new) {
+        if (mode == WeightMode::proof)
+            identity.probes = known_probes(trace, *slot, operand, number);
+        return identity;
+    }
     ClassCounts& counts = trace.ledger()[RecordClass::weight];
     bump(counts.seen);
-    if (trace.config().weights == WeightMode::names) {
+    if (mode == WeightMode::names) {
         bump(counts.filtered);
         return identity;
     }
-    DigestRequest request;
     // An address whose content changed holds an activation (one head's keys), or an engine's buffer
     // for weights on their way: the sketch still identifies it, and the record stays short.
-    request.selected_rows = identity.changes ? 1 : weight_rows;
-    request.sign_rows = false;
+    const int rows = identity.changes ? 1 : weight_rows;
+    const bool may_be_a_weight =
+        slot->changes.load(std::memory_order_relaxed) < changes_of_a_weight;
     Digest result;
-    digest(operand, request, result);
+    if (mode == WeightMode::proof && may_be_a_weight) {
+        identity.probes = probes_of_thread(trace, operand, number, rows, result);
+    } else {
+        digest_weight(trace, operand, rows, nullptr, result);
+    }
+    slot->settled.store(0, std::memory_order_relaxed);
+    slot->hash.store(content_hash(result), std::memory_order_release);
     write_weight(trace, {name, id, {operand, &result, dtype}});
     return identity;
 }

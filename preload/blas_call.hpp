@@ -52,6 +52,7 @@ struct Product {
     MatrixView y;
     double alpha = 1;
     double beta = 0;
+    bool is_product = true;  ///< false: y has more in it, as a bias
 
     bool empty() const { return y.rows <= 0 || y.cols <= 0 || x.cols <= 0; }
 };

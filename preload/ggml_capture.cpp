@@ -1,11 +1,11 @@
 #include "preload/ggml_capture.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "core/proof.hpp"
 #include "core/records.hpp"
+#include "core/scratch.hpp"
 #include "preload/floating_point.hpp"
 #include "preload/ggml_plan.hpp"
 #include "preload/ggml_weights.hpp"
@@ -34,26 +34,8 @@ const EngineCallback* engine_callback(void* sched) noexcept {
 
 constexpr std::int64_t max_tokens = 1 << 16;
 
-/// Scratch of one thread: index tensors, and copies of tensors that are not in host memory or not
-/// in row order. Grows, never shrinks.
-class Scratch {
-  public:
-    void* at_least(std::size_t size) noexcept {
-        if (size <= size_) return memory_;
-        void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) return nullptr;
-        if (memory_ != nullptr) ::munmap(memory_, size_);
-        memory_ = memory;
-        size_ = size;
-        return memory_;
-    }
-
-  private:
-    void* memory_ = nullptr;
-    std::size_t size_ = 0;
-};
-
+/// Of one thread: index tensors, and copies of tensors that are not in host memory or not in row
+/// order.
 struct ThreadScratch {
     std::int32_t positions[max_tokens];
     std::int32_t output_rows[max_tokens];
@@ -65,10 +47,8 @@ thread_local constinit ThreadScratch* scratch_of_thread = nullptr;
 
 ThreadScratch* thread_scratch() noexcept {
     if (scratch_of_thread != nullptr) return scratch_of_thread;
-    void* memory = ::mmap(nullptr, sizeof(ThreadScratch), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return nullptr;
-    scratch_of_thread = static_cast<ThreadScratch*>(memory);  // zeros are its initial state
+    // Zeros are its initial state.
+    scratch_of_thread = static_cast<ThreadScratch*>(map_pages(sizeof(ThreadScratch)));
     return scratch_of_thread;
 }
 
@@ -120,7 +100,6 @@ class Capture {
             session::blind_spot(record.checkpoint, "its type or layout cannot be read");
             return;
         }
-        if (is_product) record_weight(api_, record.weight);
         const GgmlShape shape = api_.shape(result.tensor);
         std::int64_t outermost_first[4];
         int dimensions = 4;
@@ -145,6 +124,8 @@ class Capture {
         const Side input_side = input != nullptr ? side_of(*input) : Side{};
         call.input = input != nullptr ? &input_side : nullptr;
         call.shape = {outermost_first, static_cast<std::size_t>(dimensions)};
+        Proof proof;
+        if (input != nullptr && proven(record, *input, result, proof)) call.proof = &proof;
         write_call(trace_, call);
     }
 
@@ -228,11 +209,38 @@ class Capture {
         return true;
     }
 
+    bool proven(const PlannedRecord& record, const PlannedTensor& input,
+                const PlannedTensor& result, Proof& proof) const noexcept {
+        if (!prove(record.projection, input.digest, result.digest, 1, proof)) return false;
+        MatrixView weight;
+        const bool suspicious =
+            api_.describe_type(api_.type(record.weight), weight) &&
+            exceeds_rounding(proof, input.view.dtype, weight.dtype, result.view.dtype);
+        return !suspicious || !weight_has_changed(api_, record.weight, proof.error);
+    }
+
+    /// Of the products that take this tensor in. Their weights are recorded by this.
+    Projection* projections_of(const PlannedTensor& planned) noexcept {
+        Projection* first = nullptr;
+        Projection** link = &first;
+        for (int i = planned.product; i >= 0; i = plan_.record[i].next_product) {
+            Projection& projection = plan_.record[i].projection;
+            projection.next = nullptr;
+            projection.probes = record_weight(api_, plan_.record[i].weight);
+            if (projection.probes.inputs != planned.view.cols) projection.probes = {};
+            if (projection.probes.data == nullptr) continue;
+            *link = &projection;
+            link = &projection.next;
+        }
+        return first;
+    }
+
     bool digest_tensor(PlannedTensor& planned, std::string_view checkpoint) noexcept {
         if (planned.digested) return true;
         if (!view_of(planned.tensor, checkpoint, planned.view)) return false;
         DigestRequest request;
         request.positions = positions_for(planned.view.rows);
+        request.projections = projections_of(planned);
         request.selected_rows = trace_.config().rows == all_rows ? 1 : trace_.config().rows;
         digest(planned.view, request, planned.digest);
         planned.digested = true;

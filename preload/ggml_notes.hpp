@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/digest.hpp"
 #include "preload/ggml_api.hpp"
 #include "preload/ggml_names.hpp"
 
@@ -25,6 +26,9 @@ struct TensorNote {
     void* index = nullptr;   ///< rope: positions; rows: which rows
     void* buffer = nullptr;  ///< weights: where the loader put them
     bool weight_recorded = false;
+    Probes probes;                  ///< weights: to check products with
+    std::uint64_t weight_hash = 0;  ///< of the content that these were made of
+    double settled_error = 0;       ///< of a product that a change of the weight did not explain
     StableName name;
 };
 

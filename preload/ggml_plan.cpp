@@ -10,7 +10,7 @@ namespace orch {
 namespace {
 
 /// Engines run graphs on a few threads that live as long as they do (Node's pool has four); a plan
-/// is 40 MB of address space, and touched only as far as it is used.
+/// is 60 MB of address space, and touched only as far as it is used.
 thread_local constinit GraphPlan* plan_of_thread = nullptr;
 
 GraphPlan* thread_plan() noexcept {
@@ -65,6 +65,7 @@ class Planner {
         }
         if (plan_.tensors == GraphPlan::max_tensors) return -1;
         plan_.tensor[plan_.tensors].tensor = tensor;
+        plan_.tensor[plan_.tensors].product = -1;
         return plan_.tensors++;
     }
 
@@ -85,6 +86,12 @@ class Planner {
         if (record == nullptr) return;
         record->input = input;
         record->weight = note.weight;
+        if (input >= 0) {
+            int* link = &plan_.tensor[input].product;
+            while (*link >= 0)
+                link = &plan_.record[*link].next_product;
+            *link = static_cast<int>(record - plan_.record);
+        }
         record->group = CheckpointGroup::gemm;
         record->checkpoint = product_name(api_.name(note.weight));
         set_callback(*record, note.by_callback || input < 0);

@@ -12,6 +12,7 @@ namespace orch {
 struct PlannedTensor {
     void* tensor = nullptr;
     bool digested = false;
+    int product = -1;  ///< index of the first record that has it as input
     MatrixView view;
     Digest digest;
 };
@@ -20,9 +21,11 @@ struct PlannedRecord {
     int result = -1;           ///< index of the planned tensor
     int input = -1;            ///< products: index of the input's
     void* weight = nullptr;    ///< products
+    int next_product = -1;     ///< products: of the same input
     bool by_callback = false;  ///< read while the graph runs
     FixedString<95> checkpoint;
     CheckpointGroup group = CheckpointGroup::inner;
+    Projection projection;  ///< products: of the input, made when that is digested
 };
 
 struct GraphPlan {

@@ -14,6 +14,7 @@
 #include "preload/ggml_capture.hpp"
 #include "preload/ggml_notes.hpp"
 #include "preload/ggml_weights.hpp"
+#include "preload/llama_pass.hpp"
 #include "preload/session.hpp"
 
 namespace orch {
@@ -114,6 +115,14 @@ void note_index(const Hook& hook, void* result, NoteKind kind, void* data, void*
     }
 }
 
+/// The type of the cache decides how exact attention can be.
+void note_cache(const Hook& hook, const GgmlApi& api, void* tensor) noexcept {
+    if (!api.is_leaf(tensor)) return;
+    verify_ggml_layout(api, tensor);
+    if (ggml_api(hook.caller) == nullptr) return;  // turned off by what was found
+    note_cache_tensor(api.name(tensor), api.type_name(api.type(tensor)));
+}
+
 /// Names that ggml gives itself are skipped: of views, and of half-built tensors on its stack (its
 /// GGUF reader does that), of which nothing but the name may be read.
 void note_name(const Hook& hook, void* tensor) noexcept {
@@ -122,6 +131,7 @@ void note_name(const Hook& hook, void* tensor) noexcept {
     if (api == nullptr || tensor == nullptr) return;
     StableName name;
     const std::string_view engine_name = api->name(tensor);
+    if (engine_name.starts_with("cache_")) return note_cache(hook, *api, tensor);
     if (!stable_name(engine_name, api->op(tensor), name)) return;
     if (!selector().selects(name.group, name.checkpoint, engine_name)) return;
     Notes notes;

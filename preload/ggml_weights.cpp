@@ -1,6 +1,6 @@
 #include "preload/ggml_weights.hpp"
 
-#include "core/digest.hpp"
+#include "core/proof.hpp"
 #include "core/records.hpp"
 #include "preload/floating_point.hpp"
 #include "preload/ggml_notes.hpp"
@@ -11,13 +11,29 @@ namespace {
 
 constexpr int weight_rows = 8;
 
+bool wants_sketch() noexcept {
+    const WeightMode mode = session::config().weights;
+    return mode == WeightMode::proof || mode == WeightMode::sketch;
+}
+
 /// True once per weight.
-bool claim(void* weight) noexcept {
+bool claim(void* weight, Probes& probes) noexcept {
     Notes notes;
     TensorNote* note = notes.at(weight);
-    if (note == nullptr || note->weight_recorded) return false;
+    if (note == nullptr) return false;
+    probes = note->probes;
+    const bool is_new = !note->weight_recorded;
     note->weight_recorded = true;
-    return true;
+    return is_new;
+}
+
+void keep_probes(void* weight, const Probes& probes, std::uint64_t hash) noexcept {
+    Notes notes;
+    TensorNote* note = notes.at(weight);
+    if (note == nullptr) return;
+    note->probes = probes;
+    note->weight_hash = hash;
+    note->settled_error = 0;
 }
 
 void* buffer_of(void* weight) noexcept {
@@ -43,27 +59,32 @@ bool weight_view(const GgmlApi& api, const void* weight, const void* data,
     return view.rows > 0;
 }
 
-void write(const GgmlApi& api, Trace& trace, void* weight, const void* data) noexcept {
+Probes write(const GgmlApi& api, Trace& trace, void* weight, const void* data) noexcept {
     ClassCounts& counts = trace.ledger()[RecordClass::weight];
     bump(counts.seen);
-    if (trace.config().weights != WeightMode::sketch) {
+    if (!wants_sketch()) {
         bump(counts.filtered);
-        return;
+        return {};
     }
     MatrixView view;
     if (!weight_view(api, weight, data, view)) {
         bump(counts.dropped);
         session::blind_spot(api.name(weight), "this weight's values cannot be read here");
-        return;
+        return {};
     }
     const KeepFloatingPoint keep;
-    DigestRequest request;
-    request.selected_rows = weight_rows;
-    request.sign_rows = false;
+    Probes probes{nullptr, view.rows, view.cols};
+    void* memory = nullptr;
+    if (session::config().weights == WeightMode::proof && worth_probing(view))
+        memory = session::weights().probe_memory().take(trace, probe_bytes(view.cols));
     Digest result;
-    digest(view, request, result);
+    if (digest_weight(trace, view, weight_rows, static_cast<float*>(memory), result)) {
+        probes.data = static_cast<const float*>(memory);
+        keep_probes(weight, probes, result.hash);
+    }
     const std::string_view name = api.name(weight);
     write_weight(trace, {name, name, {view, &result, api.type_name(api.type(weight))}});
+    return probes;
 }
 
 /// "CPU_REPACK", "AMX" and their like keep a layout of their own that cannot be read back.
@@ -79,25 +100,62 @@ void note_buffer(void* tensor, void* buffer) noexcept {
     if (note == nullptr) return;
     note->buffer = buffer;
     note->weight_recorded = false;
+    note->probes = {};
 }
 
-void record_weight(const GgmlApi& api, void* weight) noexcept {
-    if (session::config().weights == WeightMode::off || !claim(weight)) return;
+Probes record_weight(const GgmlApi& api, void* weight) noexcept {
+    Probes probes;
+    if (session::config().weights == WeightMode::off || !claim(weight, probes)) return probes;
     Trace* trace = session::trace();
-    if (trace == nullptr) return;
-    write(api, *trace, weight, is_opaque(api, buffer_of(weight)) ? nullptr : api.get_data(weight));
+    if (trace == nullptr) return {};
+    return write(api, *trace, weight,
+                 is_opaque(api, buffer_of(weight)) ? nullptr : api.get_data(weight));
+}
+
+bool weight_has_changed(const GgmlApi& api, void* weight, double error) noexcept {
+    constexpr double as_before = 4;
+    std::uint64_t hash = 0;
+    {
+        Notes notes;
+        const TensorNote* note = notes.find(weight);
+        if (note == nullptr || error <= as_before * note->settled_error) return false;
+        hash = note->weight_hash;
+    }
+    MatrixView view;
+    // An opaque buffer cannot be read; what is uploaded into it is seen.
+    if (is_opaque(api, buffer_of(weight)) ||
+        !weight_view(api, weight, api.get_data(weight), view)) {
+        return false;
+    }
+    DigestRequest request;
+    request.selected_rows = 1;
+    request.sign_rows = false;
+    Digest now;
+    digest(view, request, now);
+    const bool changed = now.hash != hash;
+    Notes notes;
+    if (TensorNote* note = notes.at(weight); note != nullptr) {
+        note->settled_error = error;
+        if (changed) note->probes = {};
+    }
+    return changed;
 }
 
 void record_uploaded_weight(const GgmlApi& api, void* tensor, const void* data,
                             std::size_t size) noexcept {
     const std::string_view name = api.name(tensor);
     if (!name.ends_with(".weight") || size != api.nbytes(tensor)) return;
-    if (session::config().weights != WeightMode::sketch || !is_opaque(api, buffer_of(tensor)))
-        return;
+    if (!wants_sketch() || !is_opaque(api, buffer_of(tensor))) return;
     if (!session::config().checkpoints.selects(CheckpointGroup::gemm, product_name(name), name))
         return;
     Trace* trace = session::trace();
-    if (trace != nullptr && claim(tensor)) write(api, *trace, tensor, data);
+    Probes probes;
+    if (trace == nullptr) return;
+    if (claim(tensor, probes)) {
+        write(api, *trace, tensor, data);
+    } else {
+        keep_probes(tensor, {}, 0);  // another weight at this place: those of the first say nothing
+    }
 }
 
 }  // namespace orch

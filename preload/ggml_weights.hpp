@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 
+#include "core/digest.hpp"
 #include "preload/ggml_api.hpp"
 
 namespace orch {
@@ -10,8 +11,13 @@ namespace orch {
 /// belongs to an earlier model.
 void note_buffer(void* tensor, void* buffer) noexcept;
 
-/// Writes the weight's record if it was not written yet.
-void record_weight(const GgmlApi& api, void* weight) noexcept;
+/// Writes the weight's record if it was not written yet. What its products can be checked with, if
+/// anything.
+Probes record_weight(const GgmlApi& api, void* weight) noexcept;
+
+/// After a product that its proof calls wrong by `error`: has the weight changed since it was
+/// recorded? Then its products are no longer checked.
+bool weight_has_changed(const GgmlApi& api, void* weight, double error) noexcept;
 
 /// For a weight whose buffer keeps it in a layout of its own (repacked for the CPU), the upload is
 /// the only moment at which the values can be read.

@@ -2,6 +2,7 @@
 // pass number for every record that follows on this thread.
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "core/records.hpp"
 #include "generated/hook_table.hpp"
@@ -16,6 +17,35 @@ constexpr std::int32_t max_tokens = 1 << 16;
 
 thread_local constinit const LlamaBatch* batch_of_thread = nullptr;
 thread_local constinit std::int32_t first_position_of_thread = 0;
+
+/// Up to eight characters of a type's name: it may come from a library that is unloaded later.
+struct TypeName {
+    std::atomic<std::uint64_t> packed{0};
+
+    void set(std::string_view name) noexcept {
+        std::uint64_t bytes = 0;
+        std::memcpy(&bytes, name.data(), std::min(name.size(), sizeof bytes));
+        packed.store(bytes, std::memory_order_relaxed);
+    }
+    FixedString<8> text() const noexcept {
+        char bytes[sizeof packed];
+        const std::uint64_t now = packed.load(std::memory_order_relaxed);
+        std::memcpy(bytes, &now, sizeof bytes);
+        return FixedString<8>{{bytes, ::strnlen(bytes, sizeof bytes)}};
+    }
+};
+constinit TypeName key_type{};
+constinit TypeName value_type{};
+
+/// "f16", or "q8_0,f16" where keys and values differ.
+FixedString<17> cache_type() noexcept {
+    FixedString<17> type{std::string_view{key_type.text()}};
+    const FixedString<8> values = value_type.text();
+    if (std::string_view{values} == std::string_view{type} || values.empty()) return type;
+    type.append(",");
+    type.append(values);
+    return type;
+}
 
 enum Layout : int { unchecked, known, foreign };
 constinit std::atomic<int> layout{unchecked};
@@ -98,8 +128,10 @@ class Pass {
             sequences[i] = named ? batch.seq_id[i][0] : 0;
             several = several || sequences[i] != 0;
         }
+        const FixedString<17> kv_dtype = cache_type();
         PassRecord record;
         record.pass = pass;
+        record.kv_dtype = kv_dtype;
         record.op = op;
         record.n_tokens = batch.n_tokens;
         const std::int32_t last = batch.n_tokens - 1;
@@ -127,6 +159,13 @@ bool positions_of_pass(std::int64_t tokens, std::int32_t* out) noexcept {
                                        : first_position_of_thread + static_cast<std::int32_t>(i);
     }
     return true;
+}
+
+void note_cache_tensor(std::string_view name, std::string_view type) noexcept {
+    constexpr std::string_view keys = "cache_k_l";
+    constexpr std::string_view values = "cache_v_l";
+    if (name.starts_with(keys)) key_type.set(type);
+    if (name.starts_with(values)) value_type.set(type);
 }
 
 namespace probe {

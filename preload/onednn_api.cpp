@@ -86,6 +86,7 @@ constexpr Function functions[] = {
     MEMBER(memory_get_engine, 0),
     MEMBER(engine_get_kind, 0),
     MEMBER(stream_wait, 0),
+    MEMBER(primitive_attr_get_output_scales, 2),
     MEMBER(memory_desc_init_by_strides, 2),
     MEMBER(memory_desc_query, 3),
     MEMBER(memory_desc_create_with_strides, 3),
@@ -240,6 +241,20 @@ bool OnednnApi::has_post_ops(const void* primitive) const noexcept {
     return primitive_get_primitive_desc(primitive, &desc) == success &&
            primitive_desc_get_attr(desc, &attr) == success &&
            primitive_attr_get_post_ops(attr, &post_ops) == success && post_ops_len(post_ops) > 0;
+}
+
+bool OnednnApi::has_output_scale(const void* primitive) const noexcept {
+    if (major != 2) return false;
+    const void* desc = nullptr;
+    const void* attr = nullptr;
+    std::int64_t count = 0;
+    int mask = 0;
+    const float* scales = nullptr;
+    const bool plain = primitive_get_primitive_desc(primitive, &desc) == success &&
+                       primitive_desc_get_attr(desc, &attr) == success &&
+                       primitive_attr_get_output_scales(attr, &count, &mask, &scales) == success &&
+                       count == 1 && *scales == 1.0F;
+    return !plain;
 }
 
 bool OnednnApi::on_cpu(const void* memory) const noexcept {

@@ -33,6 +33,8 @@ struct OnednnApi {
     int (*primitive_attr_get_post_ops)(const void* attr, const void** post_ops);
     int (*post_ops_len)(const void* post_ops);
     // 2.x
+    int (*primitive_attr_get_output_scales)(const void* attr, std::int64_t* count, int* mask,
+                                            const float** scales);
     int (*memory_desc_init_by_strides)(void* desc, int ndims, const std::int64_t* dims, int type,
                                        const std::int64_t* strides);
     // 3.x
@@ -46,6 +48,8 @@ struct OnednnApi {
 
     OnednnKind kind(const void* primitive) const noexcept;
     bool has_post_ops(const void* primitive) const noexcept;
+    /// The primitive holds a factor for its result. (3.x is given its factors with each execution.)
+    bool has_output_scale(const void* primitive) const noexcept;
     bool on_cpu(const void* memory) const noexcept;
     /// False if the library refuses to describe it.
     bool read(const void* memory, OnednnTensor& out) const noexcept;

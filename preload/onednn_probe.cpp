@@ -24,12 +24,16 @@ constexpr int arg_src = 1;
 constexpr int arg_dst = 17;
 constexpr int arg_weights = 33;
 constexpr int arg_bias = 41;
+/// In 3.x, scales and what else changes the result lie above it. (In 2.x they are attributes, and
+/// engines hand over such arguments without using them.)
+constexpr int first_attribute_arg = 500;
 
 struct Operands {
     OnednnTensor src;
     OnednnTensor weights;
     OnednnTensor dst;
     bool weights_readable = true;
+    bool is_product = true;  ///< no bias, no fused operation, no scale
 };
 
 constexpr std::string_view no_weights_why =
@@ -83,6 +87,7 @@ bool record_inner_product(const Hook& hook, std::string_view op, Operands& o) no
     Axis weight_features;
     o.weights_readable = o.weights_readable && merged_axis(w, weight_features);
     Product product;
+    product.is_product = o.is_product;
     product.x = view(o.src, 0, axis(o.src, 0), src_features);
     product.y = view(o.dst, 0, axis(o.dst, 0), axis(o.dst, 1));
     if (o.weights_readable) product.weight = view(w, 0, axis(w, 0), weight_features);
@@ -121,6 +126,7 @@ bool record_matmul(const Hook& hook, std::string_view op, const Operands& o) noe
         batch *= o.dst.dims[d];
     for (std::int64_t i = 0; i < batch; ++i) {
         Product product;
+        product.is_product = o.is_product;
         product.x = view(o.src, batch_offset(o.src, o.dst, i), axis(o.src, row), axis(o.src, col));
         product.y = view(o.dst, batch_offset(o.dst, o.dst, i), axis(o.dst, row), axis(o.dst, col));
         if (o.weights_readable) {
@@ -146,6 +152,7 @@ void observe(const Hook& hook, const OnednnApi& api, const void* primitive, Oned
     const void* weights = nullptr;
     const void* dst = nullptr;
     bool bias = false;
+    bool scaled = false;
     for (int i = 0; i < nargs; ++i) {
         switch (args[i].arg) {
             case arg_src:
@@ -161,6 +168,7 @@ void observe(const Hook& hook, const OnednnApi& api, const void* primitive, Oned
                 bias = args[i].memory != nullptr;
                 break;
             default:
+                scaled = scaled || (api.major > 2 && args[i].arg >= first_attribute_arg);
                 break;
         }
     }
@@ -188,6 +196,8 @@ void observe(const Hook& hook, const OnednnApi& api, const void* primitive, Oned
     }
     o.weights_readable = o.weights.plain && o.weights.floating && o.weights.data != nullptr;
     const auto op = op_name(api, primitive, kind, bias);
+    o.is_product = !bias && !scaled && !api.has_output_scale(primitive) &&
+                   !std::string_view{op}.ends_with("+post_ops");
     const bool recorded =
         kind == OnednnKind::matmul ? record_matmul(hook, op, o) : record_inner_product(hook, op, o);
     if (!recorded) {

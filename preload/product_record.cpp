@@ -1,6 +1,7 @@
 #include "preload/product_record.hpp"
 
 #include "core/digest.hpp"
+#include "core/proof.hpp"
 #include "core/records.hpp"
 #include "preload/floating_point.hpp"
 #include "preload/resolver.hpp"
@@ -22,8 +23,11 @@ void record_product(const Hook& hook, std::string_view op, const Product& produc
         bump(counts.filtered);
         return;
     }
-    const WeightIdentity weight =
-        session::weights().identify(*trace, product.weight, dtype_name(product.weight.dtype), {});
+    const auto identify = [&] {
+        return session::weights().identify(*trace, product.weight, dtype_name(product.weight.dtype),
+                                           {});
+    };
+    WeightIdentity weight = identify();
     Digest y;
     Digest x;
     DigestRequest request;
@@ -33,7 +37,22 @@ void record_product(const Hook& hook, std::string_view op, const Product& produc
         weight.changes || trace->config().rows == all_rows ? 1 : trace->config().rows;
     digest(product.y, request, y);
     request.extremes = false;
-    digest(product.x, request, x);
+    Proof proof;
+    const bool provable = product.is_product && product.beta == 0;
+    const auto check = [&] {
+        Projection projection;
+        projection.probes = weight.probes;
+        const bool checked = provable && weight.probes.data != nullptr;
+        request.projections = checked ? &projection : nullptr;
+        digest(product.x, request, x);
+        return checked && prove(projection, x, y, product.alpha, proof);
+    };
+    bool proven = check();
+    if (proven && exceeds_rounding(proof, product.x.dtype, product.weight.dtype, product.y.dtype) &&
+        session::weights().has_changed(*trace, product.weight, proof.error)) {
+        weight = identify();
+        proven = check();
+    }
     const CallerName caller = caller_name(hook);
     const Side input{product.x, &x, dtype_name(product.x.dtype)};
     CallRecord record;
@@ -49,6 +68,7 @@ void record_product(const Hook& hook, std::string_view op, const Product& produc
     record.batch_index = batch_index;
     record.alpha = product.alpha;
     record.beta = product.beta;
+    if (proven) record.proof = &proof;
     write_call(*trace, record);
 }
 

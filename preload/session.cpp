@@ -3,13 +3,16 @@
 #include <link.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
 
+#include "core/hash.hpp"
 #include "core/records.hpp"
 #include "core/slice.hpp"
 #include "preload/resolver.hpp"
@@ -125,7 +128,7 @@ void write_config(JsonLine& line, const Config& config) noexcept {
         rows.append_number(static_cast<unsigned long long>(config.rows));
     }
     line.field("rows", std::string_view{rows});
-    constexpr const char* weight_modes[] = {"sketch", "names", "off"};
+    constexpr const char* weight_modes[] = {"proof", "sketch", "names", "off"};
     line.field("weights", weight_modes[static_cast<int>(config.weights)]);
     line.field("capture", config.capture == CaptureMode::mark ? "mark" : "callback");
     line.field("memory", config.memory_bytes);
@@ -138,11 +141,24 @@ void write_config(JsonLine& line, const Config& config) noexcept {
     line.close_object();
 }
 
+/// The same in no two runs, so that a reader can tell which segments belong together.
+std::uint64_t run_id() noexcept {
+    std::uint64_t id = 0;
+    if (::getrandom(&id, sizeof id, GRND_NONBLOCK) == sizeof id) return id;
+    timespec now = {};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    const auto time = static_cast<std::uint64_t>(now.tv_sec) * 1000000000U +
+                      static_cast<std::uint64_t>(now.tv_nsec);
+    return mix64(mix64(time) + static_cast<std::uint64_t>(::getpid()));
+}
+
 void write_header(Trace& trace, const PathFacts& facts) noexcept {
     trace.line(256 * 1024, [&](JsonLine& line) {
         write_bare_envelope(line, "orchtrace.header", "header");
         line.field("schema", format_version);
         line.field("version", ORCH_VERSION);
+        line.key("run");
+        line.hex64(run_id());
         line.field("pid", static_cast<std::int64_t>(facts.pid));
         line.field("ppid", static_cast<std::int64_t>(::getppid()));
         line.field("host", facts.host);

@@ -48,13 +48,18 @@ struct WeightMatch {
     std::string label;      ///< "layer_2_attn_q", "layer_0_qkv", "head"
 };
 
+/// The same positions in both engines: a pass of each, or the chunks in which one of them, or both,
+/// did the same work.
 struct PassPair {
-    int a = -1;
+    int a = -1;  ///< the first of chunks_a
     int b = -1;
-    /// Position in b = row + first position; kept here because a nameless engine counts rows.
+    /// Of pass b. Position in b = row + first position; kept here because a nameless engine counts
+    /// rows.
     std::int64_t first_position = 0;
     std::int64_t tokens = 0;
     unsigned evidence = 0;
+    std::vector<int> chunks_a;  ///< all passes, in the order of positions
+    std::vector<int> chunks_b;
 };
 
 /// One product, or products fused on one side, in both engines.

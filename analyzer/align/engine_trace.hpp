@@ -19,7 +19,8 @@ struct Weight {
     WeightRecord record;
     /// By the engine's name for it, or by the index that has the same sketch; layer -1: unknown.
     Role role;
-    std::string name;            ///< the engine's or the index's; may be empty
+    std::string name;  ///< the engine's or the index's; may be empty
+    bool named_by_engine = false;
     bool is_activation = false;  ///< changing content: one operand of an attention product
     std::uint32_t uses = 0;
 };

@@ -12,7 +12,9 @@
 namespace orch {
 namespace {
 
-constexpr const Command* commands[] = {&run_command, &info_command};
+constexpr const Command* commands[] = {
+    &run_command,  &info_command,   &compare_command, &align_command,    &stats_command,
+    &show_command, &export_command, &index_command,   &baseline_command, &selftest_command};
 
 constexpr const char* description =
     "orchtrace finds where the numbers of two LLM inference engines part. `run` traces an engine\n"

@@ -41,6 +41,14 @@ struct Command {
 
 extern const Command run_command;
 extern const Command info_command;
+extern const Command stats_command;
+extern const Command show_command;
+extern const Command export_command;
+extern const Command index_command;
+extern const Command align_command;
+extern const Command compare_command;
+extern const Command baseline_command;
+extern const Command selftest_command;
 std::span<const Command* const> all_commands();
 
 struct Parser {

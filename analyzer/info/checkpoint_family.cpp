@@ -45,13 +45,6 @@ std::vector<std::string_view> split_shape(std::string_view shape) {
     }
 }
 
-bool has_nonfinite(const Record& record) {
-    if (record.has("nonfinite")) return true;
-    simdjson::dom::object result;
-    if (record.json().at_key("y").get(result) != simdjson::SUCCESS) return false;
-    return result.at_key("nan").error() == simdjson::SUCCESS;
-}
-
 }  // namespace
 
 std::vector<NameNumber> numbers_in(std::string_view name) {
@@ -100,44 +93,57 @@ std::string CheckpointFamily::records_text() const {
     return fmt::format("{} x {}..{}", grouped(members), grouped(fewest), grouped(most));
 }
 
-FamilyCollector::Collected& FamilyCollector::family_of(std::string_view name,
-                                                       const std::vector<NameNumber>& numbers) {
-    std::string pattern = pattern_of(name, numbers);
-    const auto [found, is_new] = index_.try_emplace(pattern, families_.size());
-    if (is_new) families_.push_back({{}, std::move(pattern), {}, {}});
-    return families_[found->second];
-}
-
-void FamilyCollector::add(const Record& record) {
-    const std::string_view name = record.checkpoint();
+std::size_t FamilyCollector::find_family(std::string_view name) {
     const auto numbers = numbers_in(name);
-    Collected& collected = family_of(name, numbers);
-    CheckpointFamily& family = collected.family;
-    const bool is_new = collected.ranges.empty();
-    if (is_new) collected.ranges.resize(numbers.size());
+    std::string pattern = pattern_of(name, numbers);
+    const auto [found, is_new] = by_pattern_.try_emplace(pattern, families_.size());
+    if (is_new) {
+        families_.emplace_back().pattern = std::move(pattern);
+        families_.back().ranges.resize(numbers.size());
+    }
+    Collected& collected = families_[found->second];
     for (std::size_t i = 0; i < numbers.size(); ++i) {
         const std::string_view text = name.substr(numbers[i].begin, numbers[i].size);
         Range& range = collected.ranges[i];
         if (is_new || less(text, range.first)) range.first = text;
         if (is_new || less(range.last, text)) range.last = text;
     }
-    if (record.kind() == "row") {
+    return found->second;
+}
+
+FamilyCollector::Collected& FamilyCollector::family_of(StringId checkpoint) {
+    const auto [found, is_new] = by_checkpoint_.try_emplace(checkpoint, 0);
+    if (is_new) found->second = find_family(trace_.string(checkpoint));
+    return families_[found->second];
+}
+
+void FamilyCollector::add(const Entry& entry, std::string_view kind) {
+    Collected& collected = family_of(entry.checkpoint);
+    CheckpointFamily& family = collected.family;
+    if (entry.kind == RecordKind::row) {
         ++family.rows;
         return;
     }
-    const std::int64_t token = record.integer("token_idx").value_or(0);
     const bool first = family.records == 0;
-    family.first_token = first ? token : std::min(family.first_token, token);
-    family.last_token = first ? token : std::max(family.last_token, token);
+    family.first_token = first ? entry.token_idx : std::min(family.first_token, entry.token_idx);
+    family.last_token = first ? entry.token_idx : std::max(family.last_token, entry.token_idx);
     ++family.records;
-    ++collected.records_of[std::string{name}];
-    add_once(family.kinds, record.kind().empty() ? "log" : record.kind());
-    add_once(family.dtypes, record.string("dtype"));
-    family.shape = common_shape(family.shape, record.string("shape"));
-    if (has_nonfinite(record)) ++family.nonfinite;
+    ++collected.records_of[entry.checkpoint];
+    add_once(family.kinds, kind);
+    if (collected.last_dtype != entry.dtype) {
+        collected.last_dtype = entry.dtype;
+        if (collected.dtypes.insert(entry.dtype).second) {
+            family.dtypes.emplace_back(trace_.string(entry.dtype));
+        }
+    }
+    if (collected.last_shape != entry.shape) {
+        collected.last_shape = entry.shape;
+        family.shape = common_shape(family.shape, trace_.string(entry.shape));
+    }
+    if (entry.nonfinite) ++family.nonfinite;
 }
 
-CheckpointFamily FamilyCollector::finish(const Collected& collected) {
+CheckpointFamily FamilyCollector::finish(const Collected& collected) const {
     CheckpointFamily family = collected.family;
     std::size_t number = 0;
     for (char c : collected.pattern) {

@@ -1,12 +1,14 @@
 // Checkpoints that differ only in numbers, as one: layer_0_output .. layer_31_output.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
-#include "analyzer/read/trace_reader.hpp"
+#include "analyzer/read/trace.hpp"
 
 namespace orch {
 
@@ -42,7 +44,10 @@ struct CheckpointFamily {
 /// Collects the families of one run, in order of first appearance.
 class FamilyCollector {
   public:
-    void add(const Record& record);
+    explicit FamilyCollector(const Trace& trace) : trace_(trace) {}
+
+    /// `kind` as the line has it, "log" where it has none.
+    void add(const Entry& entry, std::string_view kind);
     std::vector<CheckpointFamily> finish() const;
 
   private:
@@ -54,14 +59,20 @@ class FamilyCollector {
         CheckpointFamily family;
         std::string pattern;
         std::vector<Range> ranges;
-        std::unordered_map<std::string, std::uint64_t> records_of;
+        std::unordered_set<StringId> dtypes;
+        std::optional<StringId> last_dtype;
+        std::optional<StringId> last_shape;
+        std::unordered_map<StringId, std::uint64_t> records_of;  ///< by checkpoint
     };
 
-    Collected& family_of(std::string_view name, const std::vector<NameNumber>& numbers);
-    static CheckpointFamily finish(const Collected& collected);
+    Collected& family_of(StringId checkpoint);
+    std::size_t find_family(std::string_view name);
+    CheckpointFamily finish(const Collected& collected) const;
 
+    const Trace& trace_;
     std::vector<Collected> families_;
-    std::unordered_map<std::string, std::size_t> index_;
+    std::unordered_map<std::string, std::size_t> by_pattern_;
+    std::unordered_map<StringId, std::size_t> by_checkpoint_;
 };
 
 /// What two shapes have in common: "[20,128]" and "[1,128]" -> "[*,128]".

@@ -5,7 +5,7 @@
 
 #include "analyzer/info/trace_summary.hpp"
 #include "analyzer/util/text.hpp"
-#include "core/records.hpp"
+#include "core/format_version.hpp"
 
 namespace orch {
 namespace {

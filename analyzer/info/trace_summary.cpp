@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <unordered_set>
+
+#include "analyzer/read/json_parser.hpp"
 #include "analyzer/util/text.hpp"
 
 namespace orch {
@@ -16,11 +19,11 @@ std::uint64_t count_at(object json, std::string_view key) {
     return json.at_key(key).get(value) == simdjson::SUCCESS ? value : 0;
 }
 
-std::vector<std::string> strings_at(const Record& record, std::string_view key) {
+std::vector<std::string> strings_at(object json, std::string_view key) {
     std::vector<std::string> result;
     array list;
-    if (record.json().at_key(key).get(list) != simdjson::SUCCESS) return result;
-    for (element item : list) {
+    if (json.at_key(key).get(list) != simdjson::SUCCESS) return result;
+    for (const element item : list) {
         std::string_view text;
         if (item.get(text) == simdjson::SUCCESS) result.emplace_back(text);
     }
@@ -28,11 +31,11 @@ std::vector<std::string> strings_at(const Record& record, std::string_view key) 
 }
 
 /// Paths, bare or as {"path":…}.
-std::vector<std::string> libraries_of(const Record& record) {
-    std::vector<std::string> result = strings_at(record, "libraries");
+std::vector<std::string> libraries_of(object json) {
+    std::vector<std::string> result = strings_at(json, "libraries");
     array list;
-    if (record.json().at_key("libraries").get(list) != simdjson::SUCCESS) return result;
-    for (element item : list) {
+    if (json.at_key("libraries").get(list) != simdjson::SUCCESS) return result;
+    for (const element item : list) {
         std::string_view path;
         if (item.is_object() && item["path"].get(path) == simdjson::SUCCESS) {
             result.emplace_back(path);
@@ -41,20 +44,20 @@ std::vector<std::string> libraries_of(const Record& record) {
     return result;
 }
 
-HeaderFacts header_of(const Record& record) {
+HeaderFacts header_of(object json) {
     HeaderFacts facts;
-    facts.schema = record.integer("schema").value_or(0);
-    facts.pid = record.integer("pid").value_or(0);
-    facts.ppid = record.integer("ppid").value_or(0);
-    facts.version = record.string("version");
-    facts.host = record.string("host");
-    facts.executable = record.string("executable");
-    facts.isa = record.string("isa");
-    facts.backend = record.string("backend");
-    facts.argv = strings_at(record, "argv");
-    facts.libraries = libraries_of(record);
+    facts.schema = integer_at(json, "schema", 0);
+    facts.pid = integer_at(json, "pid", 0);
+    facts.ppid = integer_at(json, "ppid", 0);
+    facts.version = string_at(json, "version");
+    facts.host = string_at(json, "host");
+    facts.executable = string_at(json, "executable");
+    facts.isa = string_at(json, "isa");
+    facts.backend = string_at(json, "backend");
+    facts.argv = strings_at(json, "argv");
+    facts.libraries = libraries_of(json);
     object config;
-    if (record.json().at_key("config").get(config) == simdjson::SUCCESS) {
+    if (json.at_key("config").get(config) == simdjson::SUCCESS) {
         for (const auto [key, value] : config) {
             std::string_view text;
             const bool is_text = value.get(text) == simdjson::SUCCESS;
@@ -64,15 +67,14 @@ HeaderFacts header_of(const Record& record) {
     return facts;
 }
 
-LedgerFacts ledger_of(const Record& record) {
+LedgerFacts ledger_of(object json) {
     LedgerFacts facts;
-    const object json = record.json();
     bool is_final = false;
     facts.is_final = json.at_key("final").get(is_final) == simdjson::SUCCESS && is_final;
     facts.lines = count_at(json, "lines");
     facts.lost_lines = count_at(json, "lost_lines");
     facts.dropped_rows = count_at(json, "dropped_rows");
-    facts.write_error = record.string("write_error");
+    facts.write_error = string_at(json, "write_error");
     // Rows are no class of their own: none is ever filtered.
     const std::uint64_t rows = count_at(json, "row_lines");
     object classes;
@@ -89,74 +91,114 @@ LedgerFacts ledger_of(const Record& record) {
     return facts;
 }
 
-/// One run under construction.
-struct OpenRun {
-    RunSummary summary;
-    FamilyCollector families;
-    std::map<std::string, std::uint64_t, std::less<>> lines_of_class;
+/// One run under construction. Lines that the index knows well enough are not parsed.
+class RunSummarizer {
+  public:
+    RunSummarizer(const Trace& trace, std::span<const Entry> entries)
+        : trace_(trace), entries_(entries), families_(trace) {}
 
-    void add(const Record& record) {
-        const std::string_view kind = record.kind();
-        const std::string_view ts = record.string("ts");
-        if (summary.first_line == 0) {
-            summary.first_line = record.line();
-            summary.first_ts = ts;
-        }
-        summary.last_line = record.line();
-        if (!ts.empty()) summary.last_ts = ts;
-        add_once(summary.teams, record.string("team"));
-        if (kind == "ledger") {
-            summary.ledger = ledger_of(record);
-            return;
-        }
-        ++summary.lines;
-        if (kind == "header") {
-            summary.header = header_of(record);
-            summary.config_problems = strings_at(record, "problems");
-        } else if (kind == "blind_spot") {
-            summary.blind_spots.push_back(
-                {std::string{record.string("what")}, std::string{record.string("why")}});
-        } else {
-            count(record, kind.empty() ? "log" : kind);
-        }
-    }
-
-    void count(const Record& record, std::string_view kind) {
-        const auto found = lines_of_class.find(kind);
-        ++(found != lines_of_class.end() ? found->second : lines_of_class[std::string{kind}]);
-        if (kind == "weight") {
-            ++summary.weights.count;
-            if (record.has("name")) ++summary.weights.named;
-            ++summary.weights.dtypes[std::string{record.string("dtype")}];
-        } else if (kind == "pass") {
-            ++summary.passes.count;
-            summary.passes.tokens += count_at(record.json(), "n_tokens");
-        } else {
-            families.add(record);
-            ++(kind == "row" ? summary.rows : summary.records);
-        }
-    }
-
-    RunSummary finish() {
-        summary.families = families.finish();
-        if (summary.ledger) {
-            for (ClassLedger& counts : summary.ledger->classes) {
-                const auto found = lines_of_class.find(counts.name);
-                counts.in_file = found != lines_of_class.end() ? found->second : 0;
+    RunSummary run() {
+        for (const Entry& entry : entries_)
+            add(entry);
+        summary_.first_line = entries_.front().line;
+        summary_.last_line = entries_.back().line;
+        summary_.first_ts = ts_of(entries_.front());
+        summary_.last_ts = last_ts();
+        summary_.families = families_.finish();
+        if (summary_.ledger) {
+            for (ClassLedger& counts : summary_.ledger->classes) {
+                const auto found = lines_of_class_.find(counts.name);
+                counts.in_file = found != lines_of_class_.end() ? found->second : 0;
             }
         }
-        judge_completeness(summary);
-        return std::move(summary);
+        judge_completeness(summary_);
+        return std::move(summary_);
     }
-};
 
-/// A header starts a run. So does a line of another team behind a run that has a header: orchtrace
-/// writes one team only, so another logger appended to its file.
-bool starts_run(const OpenRun& current, const Record& record) {
-    if (record.kind() == "header") return true;
-    const RunSummary& run = current.summary;
-    return run.header && record.kind().empty() && record.string("team") != run.teams.front();
-}
+  private:
+    void add(const Entry& entry) {
+        if (&entry == entries_.data() || entry.team != last_team_) {
+            last_team_ = entry.team;
+            if (teams_.insert(entry.team).second)
+                summary_.teams.emplace_back(trace_.string(entry.team));
+        }
+        if (entry.kind == RecordKind::ledger) {
+            summary_.ledger = ledger_of(parsed(entry));
+            return;
+        }
+        ++summary_.lines;
+        switch (entry.kind) {
+            case RecordKind::header:
+                summary_.header = header_of(parsed(entry));
+                summary_.config_problems = strings_at(json_, "problems");
+                break;
+            case RecordKind::blind_spot:
+                parsed(entry);
+                summary_.blind_spots.push_back(
+                    {std::string{string_at(json_, "what")}, std::string{string_at(json_, "why")}});
+                break;
+            case RecordKind::weight:
+                ++class_count("weight");
+                ++summary_.weights.count;
+                if (parsed(entry).at_key("name").error() == simdjson::SUCCESS) {
+                    ++summary_.weights.named;
+                }
+                ++summary_.weights.dtypes[std::string{trace_.string(entry.dtype)}];
+                break;
+            case RecordKind::pass:
+                ++class_count("pass");
+                ++summary_.passes.count;
+                summary_.passes.tokens += count_at(parsed(entry), "n_tokens");
+                break;
+            default:
+                add_values(entry);
+        }
+    }
+
+    void add_values(const Entry& entry) {
+        const std::string_view kind = entry.kind == RecordKind::other
+                                          ? string_at(parsed(entry), "kind")
+                                          : kind_name(entry.kind);
+        ++class_count(kind);
+        families_.add(entry, kind);
+        ++(entry.kind == RecordKind::row ? summary_.rows : summary_.records);
+    }
+
+    std::uint64_t& class_count(std::string_view name) {
+        const auto found = lines_of_class_.find(name);
+        return found != lines_of_class_.end() ? found->second : lines_of_class_[std::string{name}];
+    }
+
+    /// An empty object where a number of the line turns out to be none.
+    object parsed(const Entry& entry) {
+        const std::string_view line = trace_.text(entry);
+        const bool is_object =
+            parser_.parse(line.data(), line.size(), false).get(json_) == simdjson::SUCCESS;
+        if (!is_object) json_ = parser_.parse(std::string_view{"{}"}).get_object().value();
+        return json_;
+    }
+
+    std::string_view ts_of(const Entry& entry) { return string_at(parsed(entry), "ts"); }
+
+    std::string_view last_ts() {
+        for (std::size_t i = entries_.size(); i-- > 0;) {
+            if (trace_.text(entries_[i]).find("ts") == std::string_view::npos) continue;
+            const std::string_view ts = ts_of(entries_[i]);
+            if (!ts.empty()) return ts;
+        }
+        return summary_.first_ts;
+    }
+
+    const Trace& trace_;
+    const std::span<const Entry> entries_;
+    RunSummary summary_;
+    FamilyCollector families_;
+    std::map<std::string, std::uint64_t, std::less<>> lines_of_class_;
+    std::unordered_set<StringId> teams_;
+    StringId last_team_ = 0;
+    simdjson::dom::parser parser_;
+    object json_;
+};
 
 }  // namespace
 
@@ -167,24 +209,20 @@ std::uint64_t TraceSummary::records() const {
     return sum;
 }
 
+TraceSummary summarize(const Trace& trace) {
+    TraceSummary summary;
+    summary.path = trace.path();
+    summary.counts = trace.counts();
+    summary.bad_lines = trace.bad_lines();
+    for (const RunRange& run : trace.runs()) {
+        const auto entries = trace.entries().subspan(run.begin, run.end - run.begin);
+        summary.runs.push_back(RunSummarizer{trace, entries}.run());
+    }
+    return summary;
+}
+
 TraceSummary summarize(const std::filesystem::path& path) {
-    TraceSummary trace;
-    trace.path = path.string();
-    std::optional<OpenRun> open;
-    const auto on_record = [&](const Record& record) {
-        if (open && starts_run(*open, record)) {
-            trace.runs.push_back(open->finish());
-            open.reset();
-        }
-        if (!open) open.emplace();
-        open->add(record);
-    };
-    const auto on_bad_line = [&](const BadLine& bad) {
-        if (trace.bad_lines.size() < max_bad_lines_shown) trace.bad_lines.push_back(bad);
-    };
-    trace.counts = for_each_record(path, on_record, on_bad_line);
-    if (open) trace.runs.push_back(open->finish());
-    return trace;
+    return summarize(Trace{path});
 }
 
 }  // namespace orch

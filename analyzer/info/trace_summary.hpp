@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "analyzer/info/checkpoint_family.hpp"
-#include "analyzer/read/trace_reader.hpp"
+#include "analyzer/read/trace.hpp"
 
 namespace orch {
 
@@ -108,8 +108,7 @@ struct TraceSummary {
     std::string verdict() const;
 };
 
-inline constexpr std::size_t max_bad_lines_shown = 5;
-
+TraceSummary summarize(const Trace& trace);
 /// Throws UnreadableFile.
 TraceSummary summarize(const std::filesystem::path& path);
 

@@ -116,6 +116,8 @@ struct TokenRow {
     std::uint64_t garbage_a = 0;
     std::uint64_t garbage_b = 0;
     std::string skipped;  ///< why this position takes no part, else empty
+    double expected = 0;  ///< of `error`, from what enters and the arithmetic
+    double size = 0;      ///< root of the mean square of the reference's logits
 };
 
 struct LedgerRow {

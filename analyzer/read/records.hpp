@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "analyzer/read/trace.hpp"
 
 namespace orch {
+inline namespace reading {
 
 using Sketch = std::array<double, 16>;
 
@@ -62,7 +64,7 @@ struct CallRecord {
     std::optional<Side> x;
     Side y;
     std::optional<Proof> proof;
-    std::vector<double> values;  ///< null: NaN
+    std::vector<double> values;  ///< null: NaN, or the infinity that "nonfinite" says
 };
 
 struct RowRecord {
@@ -100,7 +102,8 @@ struct PassRecord {
 };
 
 /// Parses lines of a trace. One per thread. What a line lacks stays at its default: a reader of
-/// foreign files cannot insist.
+/// foreign files cannot insist. The index pass looks at a line's structure only: a number that is
+/// none is found here. The record is then empty, and problem() says why.
 class RecordParser {
   public:
     explicit RecordParser(const Trace& trace);
@@ -113,10 +116,18 @@ class RecordParser {
     WeightRecord weight(const Entry& entry);
     PassRecord pass(const Entry& entry);
     std::vector<double> values(const Entry& entry);
+    /// The same without a copy, for passes over all values: valid until the next call.
+    std::span<const double> values_view(const Entry& entry);
+
+    /// Why the entry asked for last could not be parsed; empty: it could.
+    const std::string& problem() const;
+    /// How many could not, so far.
+    std::uint64_t bad_records() const;
 
   private:
     struct State;
     std::unique_ptr<State> state_;
 };
 
+}  // namespace reading
 }  // namespace orch

@@ -10,9 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "analyzer/read/trace_reader.hpp"
+#include "analyzer/read/read_counts.hpp"
 
+// The writer's own Trace, in core, is another class: one program may hold both.
 namespace orch {
+inline namespace reading {
 
 enum class RecordKind : std::uint8_t {
     log,  ///< a plain seven-key line, of whatever logger
@@ -27,6 +29,9 @@ enum class RecordKind : std::uint8_t {
     other,
 };
 
+/// As the lines have it; "log" and "other" are ours.
+std::string_view kind_name(RecordKind kind);
+
 /// A text that many lines share, kept once; Trace::string. 0 is the empty text.
 using StringId = std::uint32_t;
 
@@ -40,6 +45,7 @@ struct Entry {
     std::int64_t token_idx = 0;
     std::int64_t first_position = 0;  ///< of row 0
     std::uint32_t length = 0;
+    std::uint32_t values = 0;  ///< where in the line the list of values starts; 0: it has none
     std::int32_t pass = -1;
     StringId team = 0;
     StringId checkpoint = 0;
@@ -51,6 +57,7 @@ struct Entry {
     std::uint32_t y_cols = 0;
     RecordKind kind = RecordKind::other;
     bool token_positions = false;  ///< "positions":"token"
+    bool nonfinite = false;        ///< the line says that NaN or Inf is in its values or in y
 };
 
 /// The lines of one run: entries[begin, end). A file without a header is one run.
@@ -62,11 +69,12 @@ struct RunRange {
 struct ReadOptions {
     unsigned threads = 0;       ///< 0: one per core
     bool sidecar_index = true;  ///< keep and reuse PATH.orchidx for a big file
+    std::uint64_t big_file = std::uint64_t{64} << 20;  ///< bytes
 };
 
 class Trace {
   public:
-    /// Plain, gzip or zstd. Throws UnreadableFile.
+    /// Plain, gzip or zstd; a pipe; "-" is standard input. Throws UnreadableFile.
     explicit Trace(const std::filesystem::path& path, const ReadOptions& options = {});
     ~Trace();
     Trace(Trace&&) noexcept;
@@ -77,8 +85,12 @@ class Trace {
     std::span<const RunRange> runs() const;
     std::string_view string(StringId id) const;
     std::optional<StringId> find(std::string_view text) const;
-    /// The line, without its line feed. Valid as long as the trace lives.
+    /// The line, without its line feed and the spaces before it. Valid as long as the trace lives;
+    /// at least 64 bytes behind it may be read.
     std::string_view text(const Entry& entry) const;
+    /// The text from offset `begin` to `end` no longer counts as memory of this process, until it
+    /// is looked at again. For passes over large traces; RecordParser does it by itself.
+    void forget_text(std::uint64_t begin, std::uint64_t end) const;
     /// The `row` lines of a call of a run, in the order of the file.
     std::vector<const Entry*> rows_of(const RunRange& run, std::int64_t call) const;
     const ReadCounts& counts() const;
@@ -90,4 +102,5 @@ class Trace {
     std::unique_ptr<State> state_;
 };
 
+}  // namespace reading
 }  // namespace orch

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "analyzer/read/read_counts.hpp"
+
 namespace orch {
 
 /// One line that is a JSON object with a "checkpoint". Lives as long as the callback runs.
@@ -38,27 +40,6 @@ class Record {
     std::uint64_t line_;
     std::string_view text_;
     simdjson::dom::object json_;
-};
-
-struct BadLine {
-    std::uint64_t line = 0;
-    std::string why;
-    bool truncated = false;  ///< the last line, cut off before its newline
-};
-
-/// lines = records + bad_lines + blank_lines
-struct ReadCounts {
-    std::uint64_t bytes = 0;
-    std::uint64_t lines = 0;
-    std::uint64_t records = 0;
-    std::uint64_t bad_lines = 0;
-    std::uint64_t blank_lines = 0;
-    bool truncated = false;
-};
-
-/// The file cannot be opened or read; what() names it and the reason.
-struct UnreadableFile : std::runtime_error {
-    using std::runtime_error::runtime_error;
 };
 
 using OnRecord = std::function<void(const Record&)>;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes a Llama model with random (seeded) weights, once for each engine.
+"""Writes a Llama model, once for each engine: with random (seeded) weights, or those of another model.
 
 DIR/model.gguf         for llama.cpp
 DIR/model.safetensors  the same weights under the Hugging Face names, for PyTorch
@@ -64,6 +64,28 @@ def random_tensor(shape, std, seed, index):
     rng = np.random.Generator(np.random.SFC64([seed, index]))
     w = rng.standard_normal(shape, dtype=np.float32)
     return 1 + np.float32(0.05) * w if std == 0 else w * np.float32(std)
+
+
+def read_safetensors(path):
+    """{name: f32 array}"""
+    with open(path, "rb") as f:
+        (size,) = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(size))
+        data = f.read()
+    types = {"F32": np.float32, "F16": np.float16}
+    out = {}
+    for name, info in header.items():
+        if name != "__metadata__":
+            begin, end = info["data_offsets"]
+            w = np.frombuffer(data[begin:end], types[info["dtype"]]).reshape(info["shape"])
+            out[name] = w.astype(np.float32)
+    return out
+
+
+def sizes_of(config):
+    return {ours: config[theirs] for ours, theirs in {
+        "layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads",
+        "kv_heads": "num_key_value_heads", "ffn": "intermediate_size", "vocab": "vocab_size"}.items()}
 
 
 def interleave_rope_rows(w, heads):
@@ -201,19 +223,10 @@ def config(p, dtype):
     }
 
 
-def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--preset", choices=PRESETS, required=True)
-    ap.add_argument("--out", metavar="DIR", required=True)
-    ap.add_argument("--dtype", choices=["f32", "f16"], default="f32", help="of the 2-D weights in both files")
-    ap.add_argument("--quant", choices=["q8_0", "q4_0"], help="of the 2-D weights in model.gguf alone")
-    ap.add_argument("--ggml-base", metavar="FILE", help="libggml-base.so, for --quant")
-    ap.add_argument("--seed", type=int, default=1)
-    args = ap.parse_args()
-
-    p = PRESETS[args.preset]
-    kind = args.quant or args.dtype
-    ggml = load_ggml_base(args.ggml_base) if args.quant else None
+def write_model(out, p, weight, title, dtype="f32", quant=None, ggml_base=None):
+    """weight(index, Hugging Face name, shape, std) is called once per tensor, in the order of the files."""
+    kind = quant or dtype
+    ggml = load_ggml_base(ggml_base) if quant else None
     listing = tensors(p)
 
     infos, offset = [], 0
@@ -223,23 +236,52 @@ def main():
         offset += gguf_size(shape, tensor_kind)
         offset += -offset % ALIGNMENT
 
-    os.makedirs(args.out, exist_ok=True)
-    with open(os.path.join(args.out, "config.json"), "w") as f:
-        json.dump(config(p, args.dtype), f, indent=2)
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "config.json"), "w") as f:
+        json.dump(config(p, dtype), f, indent=2)
         f.write("\n")
     # Written beside and renamed at the end, so a broken run leaves no half model.
-    names = [os.path.join(args.out, n) for n in ("model.gguf", "model.safetensors")]
+    names = [os.path.join(out, n) for n in ("model.gguf", "model.safetensors")]
     with open(names[0] + ".tmp", "wb") as gguf, open(names[1] + ".tmp", "wb") as st:
-        gguf.write(gguf_header(p, infos, kind, f"random-{args.preset}"))
-        st.write(safetensors_header(listing, args.dtype))
-        for index, ((_, _, shape, std, heads), (_, _, tensor_kind, _)) in enumerate(zip(listing, infos)):
-            w = random_tensor(shape, std, args.seed, index)
-            st.write(w.astype({"f32": np.float32, "f16": np.float16}[args.dtype], copy=False))
+        gguf.write(gguf_header(p, infos, kind, title))
+        st.write(safetensors_header(listing, dtype))
+        for index, ((_, name, shape, std, heads), (_, _, tensor_kind, _)) in enumerate(zip(listing, infos)):
+            w = weight(index, name, shape, std)
+            st.write(w.astype({"f32": np.float32, "f16": np.float16}[dtype], copy=False))
             data = gguf_bytes(interleave_rope_rows(w, heads) if heads else w, tensor_kind, ggml)
             gguf.write(data)
             gguf.write(bytes(-data.nbytes % ALIGNMENT))
     for name in names:
         os.replace(name + ".tmp", name)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = ap.add_mutually_exclusive_group(required=True)
+    what.add_argument("--preset", choices=PRESETS, help="random weights")
+    what.add_argument("--weights", metavar="DIR", help="those of DIR/model.safetensors")
+    ap.add_argument("--out", metavar="DIR", required=True)
+    ap.add_argument("--dtype", choices=["f32", "f16"], default="f32", help="of the 2-D weights in both files")
+    ap.add_argument("--quant", choices=["q8_0", "q4_0"], help="of the 2-D weights in model.gguf alone")
+    ap.add_argument("--ggml-base", metavar="FILE", help="libggml-base.so, for --quant")
+    ap.add_argument("--seed", type=int, default=1)
+    args = ap.parse_args()
+
+    if args.weights:
+        with open(os.path.join(args.weights, "config.json")) as f:
+            p = sizes_of(json.load(f))
+        weights = read_safetensors(os.path.join(args.weights, "model.safetensors"))
+        title = os.path.basename(os.path.abspath(args.weights))
+
+        def weight(index, name, shape, std):
+            return weights[name]
+    else:
+        p, title = PRESETS[args.preset], f"random-{args.preset}"
+
+        def weight(index, name, shape, std):
+            return random_tensor(shape, std, args.seed, index)
+
+    write_model(args.out, p, weight, title, args.dtype, args.quant, args.ggml_base)
 
 
 if __name__ == "__main__":

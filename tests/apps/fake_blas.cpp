@@ -1,7 +1,20 @@
 // A BLAS of our own: naive, allocates nothing, starts no thread. FAKE_SCALE multiplies every alpha,
 // so that a result tells which copy computed it. FAKE_MINIMAL leaves sgemm_ only. As in the netlib
 // library, CBLAS calls the exported Fortran functions.
+//
+// With FAKE_EXTRAS, the environment variable FAKE_FAULT says what the products do wrong. Its rows
+// are the columns of C, as for whoever keeps tokens there:
+//
+//   output    one output is 1.25 times what it should be
+//   tail      the last 1/64 of the inputs are left out
+//   swap      outputs 1 and 2 change places
+//   element   one number of the row before the last is off by 3
+//   unwritten C is left at zero
+//   scale     all is twice what it should be
+//   bf16      a is rounded towards zero to bf16
+#include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #ifndef FAKE_SCALE
@@ -28,20 +41,63 @@ bool plain(char letter) {
     return letter == 'n' || letter == 'N';
 }
 
+bool faulty([[maybe_unused]] const char* fault) {
+#ifdef FAKE_EXTRAS
+    const char* wanted = std::getenv("FAKE_FAULT");
+    return wanted != nullptr && std::strcmp(wanted, fault) == 0;
+#else
+    return false;
+#endif
+}
+
+/// Not inlined: where GCC 12 sees through it, `rounds ? truncated_to_bf16(x) : x` becomes x.
+template <class Value>
+[[gnu::noinline]] Value truncated_to_bf16(Value value) {
+    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+    return static_cast<Value>(std::bit_cast<float>(bits & 0xffff0000U));
+}
+
+/// What FAKE_FAULT makes of a right result.
+template <class Out>
+void plant(int m, int n, Out* c, int ldc) {
+    if (faulty("output")) {
+        const int wrong = (m / 2 + 3) % m;
+        for (int j = 0; j < n; ++j)
+            c[wrong + j * ldc] *= Out{1.25};
+    }
+    if (faulty("swap")) {
+        for (int j = 0; j < n; ++j) {
+            const Out first = c[1 + j * ldc];
+            c[1 + j * ldc] = c[2 + j * ldc];
+            c[2 + j * ldc] = first;
+        }
+    }
+    if (faulty("element")) c[(n > 1 ? n - 2 : 0) * ldc] += 3;
+    const Out factor = faulty("unwritten") ? 0 : faulty("scale") ? 2 : 1;
+    for (int j = 0; j < n; ++j) {
+        for (int i = 0; i < m; ++i)
+            c[i + j * ldc] *= factor;
+    }
+}
+
 template <class In, class Out>
 void multiply(char ta, char tb, int m, int n, int k, Out alpha, const In* a, int lda, const In* b,
               int ldb, Out beta, Out* c, int ldc) {
+    const int inputs = faulty("tail") ? k - k / 64 : k;
+    const bool rounds = faulty("bf16");
     for (int j = 0; j < n; ++j) {
         for (int i = 0; i < m; ++i) {
             Out sum = 0;
-            for (int l = 0; l < k; ++l) {
-                sum += widen(plain(ta) ? a[i + l * lda] : a[l + i * lda]) *
+            for (int l = 0; l < inputs; ++l) {
+                const auto of_a = widen(plain(ta) ? a[i + l * lda] : a[l + i * lda]);
+                sum += (rounds ? truncated_to_bf16(of_a) : of_a) *
                        widen(plain(tb) ? b[l + j * ldb] : b[j + l * ldb]);
             }
             Out& to = c[i + j * ldc];
             to = FAKE_SCALE * alpha * sum + (beta == 0 ? 0 : beta * to);
         }
     }
+    plant(m, n, c, ldc);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ void ggml_backend_sched_synchronize(void* sched);
 namespace {
 
 constexpr int f32 = 0;
+constexpr int f16 = 1;
 constexpr int block = 8;
 constexpr int i32 = 26;
 constexpr int features = 32;
@@ -88,6 +89,8 @@ void* fake_llama_open() {
         blocks.push_back(b);
     }
     upload(c->product, blocks.data(), blocks.size() * sizeof(Block));
+    ggml_format_name(fake_ggml_tensor(plain, f16, features, 64), "cache_k_l%d", 0);
+    ggml_format_name(fake_ggml_tensor(plain, block, features, 64), "cache_v_l%d", 0);
     c->sched = fake_ggml_sched();
     return c;
 }

@@ -178,6 +178,34 @@ dnnl::primitive_attr with_relu(bool relu) {
     return attr;
 }
 
+/// A factor of the result: of the primitive in 2.x, handed over with each execution in 3.x.
+dnnl::primitive_attr with_scale(Arguments& arguments, Tensor& scale) {
+    dnnl::primitive_attr attr;
+#if DNNL_VERSION_MAJOR >= 3
+    attr.set_scales_mask(DNNL_ARG_WEIGHTS, 0);
+    arguments.insert({DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scale.mem});
+#else
+    (void)arguments;
+    attr.set_output_scales(0, {scale.values[0]});
+#endif
+    return attr;
+}
+
+/// Not what x and the weight alone would give.
+void scaled_matmul() {
+    Tensor src({3, 5}, Type::f32, 0), weights({5, 4}, Type::f32, 1), dst({3, 4}, Type::f32, -1);
+    Tensor scale({1}, Type::f32, 5);
+    Arguments arguments{
+        {DNNL_ARG_SRC, src.mem}, {DNNL_ARG_WEIGHTS, weights.mem}, {DNNL_ARG_DST, dst.mem}};
+    const auto attr = with_scale(arguments, scale);
+    execute(dnnl::matmul(describe<dnnl::matmul>(attr, src.desc(), weights.desc(), memory::desc(),
+                                                dst.desc())),
+            arguments);
+    dst.load();
+    print_product({"scaled", "dnnl_matmul", -1, 3, 5, 4, false, true, true}, src.values.data(),
+                  weights.values.data(), dst.values.data());
+}
+
 void matmul_case(const char* name, Tensor& src, Tensor& weights, Tensor& dst, bool bias,
                  bool relu) {
     const std::size_t nd = dst.dims.size();
@@ -291,6 +319,7 @@ int main() {
     inner_product("image", {{3, 5, 2, 3}, f32, 0}, {{4, 5, 2, 3}, f32, 1}, {{3, 4}, f32, -1});
     inner_product("any", {{3, 64}, f32, 0}, {{32, 64}, f32, 1}, {{3, 32}, f32, -1}, true);
     attempt("integers", integer_matmul);
+    attempt("scaled", scaled_matmul);
     for (char ta : {'N', 'T'}) {
         for (char tb : {'n', 't'})
             sgemm(ta, tb);

@@ -150,9 +150,10 @@ TEST_F(RunCommand, ForwardsSignalsToTheCommand) {
          {std::pair{SIGINT, "INT"}, std::pair{SIGTERM, "TERM"}, std::pair{SIGHUP, "HUP"},
           std::pair{SIGQUIT, "QUIT"}, std::pair{SIGUSR1, "USR1"}, std::pair{SIGUSR2, "USR2"}}) {
         ASSERT_EQ(::mkfifo(path("ready").c_str(), 0600), 0);
-        // The trap is set before the fifo is opened; `wait` returns when it strikes.
-        const Launched launched(std::string{"trap 'exit 42' "} + name + "; : >" + path("ready") +
-                                "; sleep 20 & wait; exit 1");
+        // The trap is set before the fifo is opened; `wait` returns when it strikes. What sleeps
+        // must not hold the test's own output open.
+        const Launched launched(std::string{"trap 'kill $!; exit 42' "} + name + "; : >" +
+                                path("ready") + "; sleep 1000 >/dev/null 2>&1 & wait; exit 1");
         const int fd = ::open(path("ready").c_str(), O_RDONLY);
         ::kill(launched.pid(), number);
         EXPECT_EQ(launched.wait(), 42) << name;

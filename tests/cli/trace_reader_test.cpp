@@ -1,9 +1,9 @@
-#include "analyzer/read/trace_reader.hpp"
-
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "analyzer/read/records.hpp"
 #include "tests/cli/cli_test_support.hpp"
 
 namespace orch {
@@ -26,18 +26,16 @@ class TraceReader : public InDirectory {
   protected:
     /// What must hold for every file: each line is a record, bad or blank.
     static Read read_path(const std::string& path) {
-        Read read;
-        read.counts = for_each_record(
-            path,
-            [&](const Record& record) {
-                read.checkpoints.emplace_back(record.checkpoint());
-                read.lines.push_back(record.line());
-            },
-            [&](const BadLine& bad) { read.bad.push_back(bad); });
+        const Trace trace{path};
+        Read read{{}, {}, trace.bad_lines(), trace.counts()};
+        for (const Entry& entry : trace.entries()) {
+            read.checkpoints.emplace_back(trace.string(entry.checkpoint));
+            read.lines.push_back(entry.line);
+        }
         const ReadCounts& c = read.counts;
         EXPECT_EQ(c.lines, c.records + c.bad_lines + c.blank_lines);
         EXPECT_EQ(c.records, read.lines.size());
-        EXPECT_EQ(c.bad_lines, read.bad.size());
+        EXPECT_EQ(std::min<std::size_t>(c.bad_lines, max_bad_lines_shown), read.bad.size());
         return read;
     }
     Read read(std::string_view text) { return read_path(file("trace.jsonl", text)); }
@@ -49,24 +47,22 @@ class TraceReader : public InDirectory {
 };
 
 TEST_F(TraceReader, ReadsASevenKeyLine) {
-    const std::string path = file("trace.jsonl", std::string{seven_keys} + "\n");
-    int seen = 0;
-    const auto on_record = [&](const Record& record) {
-        ++seen;
-        EXPECT_EQ(record.text(), seven_keys);
-        EXPECT_EQ(record.kind(), "");
-        EXPECT_EQ(record.string("team"), "llama.cpp");
-        EXPECT_EQ(record.integer("token_idx"), 4);
-        EXPECT_EQ(record.integer("team"), std::nullopt);
-        const auto values = record.values();
-        ASSERT_EQ(values.size(), 4U);
-        EXPECT_EQ(values[0], 1.5);
-        EXPECT_TRUE(std::isnan(values[1]));
-        EXPECT_EQ(values[2], -2.0);
-        EXPECT_EQ(values[3], 3e9);
-    };
-    for_each_record(path, on_record, [](const BadLine&) { FAIL(); });
-    EXPECT_EQ(seen, 1);
+    const Trace trace{file("trace.jsonl", std::string{seven_keys} + "\n")};
+    ASSERT_EQ(trace.entries().size(), 1U);
+    const Entry& entry = trace.entries()[0];
+    EXPECT_EQ(trace.text(entry), seven_keys);
+    EXPECT_EQ(entry.kind, RecordKind::log);
+    EXPECT_EQ(trace.string(entry.team), "llama.cpp");
+    EXPECT_EQ(trace.string(entry.checkpoint), "logits");
+    EXPECT_EQ(trace.string(entry.dtype), "f32");
+    EXPECT_EQ(trace.string(entry.shape), "[4]");
+    EXPECT_EQ(entry.token_idx, 4);
+    const auto values = RecordParser{trace}.values(entry);
+    ASSERT_EQ(values.size(), 4U);
+    EXPECT_EQ(values[0], 1.5);
+    EXPECT_TRUE(std::isnan(values[1]));
+    EXPECT_EQ(values[2], -2.0);
+    EXPECT_EQ(values[3], 3e9);
 }
 
 TEST_F(TraceReader, SkipsBadLinesAndReportsTheirNumbers) {

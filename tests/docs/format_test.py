@@ -27,7 +27,8 @@ import numpy as np
 
 import report
 from document import Conformity, Document
-from programs import BATCH, EXAMPLE, LARGE, LOST, ODD, SMALL
+from programs import BATCH, EXAMPLE, LARGE, LOST, ODD, SMALL, WRONG
+from proof_reference import compare_proof
 from reference import CONSTANTS, Reference, compare_call, compare_side
 from report import check, same
 
@@ -37,7 +38,7 @@ PAGE = 4096
 
 # Keys that need an engine, an option or an accident that the test cannot always arrange.
 RARE = {("pass", "sequences")}
-RARE_WITHOUT_BATCH_BLAS = {("gemm", "batch_index")}
+RARE_WITHOUT_BATCH_BLAS = {("gemm", "batch_index"), ("proof", "residual")}
 RARE_WITHOUT_LLAMA = {("gemm", "pass"), ("gemm", "name"), ("gemm", "capture"), ("weight", "name"),
                       ("checkpoint", "*"), ("pass", "*")}
 
@@ -146,6 +147,15 @@ def check_odd(path):
     same("no max where nothing is finite", ["max" in gemms[1], "hash" in gemms[1]], [False, True])
 
 
+def gemm_of(records, call):
+    return next(r for r in records if r.get("call") == call and r["kind"] == "gemm")
+
+
+def check_proof(name, records, arrays, call=0, alpha=1.0):
+    every_row = records[0]["config"]["rows"] == "all"
+    compare_proof(name, gemm_of(records, call), *(arrays[k] for k in "xwy"), alpha, every_row)
+
+
 def check_ledger(records, name):
     last = [r for r in records if r.get("kind") == "ledger"][-1]
     wrong = [c for c, n in last["classes"].items()
@@ -199,6 +209,11 @@ def main():
         rare = set(RARE)
         if options.batch_blas and options.batch_blas.exists():
             traces.python("batch", BATCH, str(options.batch_blas))
+            wrong = read(traces.python("wrong", WRONG, str(options.batch_blas), FAKE_FAULT="tail"))
+            for call, name in enumerate(("few", "many")):
+                arrays = np.load(directory / f"{name}.npz")
+                compare_call(f"wrong, {name}", wrong, arrays, call)
+                check_proof(f"wrong, {name}", wrong, arrays, call)
         else:
             print("skip: no BLAS with cblas_sgemm_batch (--batch-blas)")
             rare |= RARE_WITHOUT_BATCH_BLAS
@@ -222,9 +237,14 @@ def main():
 
         compare_call("small", read(small), np.load(directory / "small.npz"))
         compare_call("f64", read(small), np.load(directory / "double.npz"), call=1)
+        check_proof("small", read(small), np.load(directory / "small.npz"))
+        check_proof("alpha", read(small), np.load(directory / "alpha.npz"), call=2, alpha=0.5)
+        same("a proof where beta is not 0", "proof" in gemm_of(read(small), 1), False)
+        check_proof("large", read(large), np.load(directory / "large.npz"))
         compare_call("large", read(large), np.load(directory / "large.npz"))
         arrays = np.load(directory / "example.npz")
         compare_call("example", read(example), arrays)
+        check_proof("example", read(example), arrays)
         written = [json.loads(line) for _, line in document.examples]
         written = next(r for r in written if r.get("kind") == "gemm")
         compare_side("worked example of the document", written["y"], Reference(arrays["y"]), True)

@@ -28,6 +28,8 @@ d = rng.standard_normal((3, 24))
 d[1, 5] = 1e200  # finite, but beyond f32
 v = rng.standard_normal((5, 24))
 save("double", x=d, w=v, y=gemm("cblas_dgemm", d, v, 0.5, 2.0, ctypes.c_double))
+d = rng.standard_normal((20, 24))
+save("alpha", x=d, w=v, y=gemm("cblas_dgemm", d, v, 0.5, 0.0, ctypes.c_double))
 """
 
 LARGE = BLAS + """
@@ -43,6 +45,15 @@ x[0, [0, 1, 16]] = 1, 2, 3
 x[1, [0, 1, 16]] = 4, -5, 6
 w = np.eye(17, dtype=np.float32)
 save("example", x=x, w=w, y=gemm("cblas_sgemm", x, w))
+"""
+
+# For a BLAS that leaves the last input of 64 out.
+WRONG = BLAS + """
+rng = np.random.default_rng(3)
+for name, rows in (("few", 2), ("many", 21)):
+    x = rng.standard_normal((rows, 64)).astype(np.float32)
+    w = rng.standard_normal((40, 64)).astype(np.float32)
+    save(name, x=x, w=w, y=gemm("cblas_sgemm", x, w))
 """
 
 ODD = BLAS + """

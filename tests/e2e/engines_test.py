@@ -15,6 +15,7 @@ from pathlib import Path
 # Each of these adds its cases.
 import fake_ggml_cases
 import llama_cases
+import proof_cases
 import torch_cases
 from support import CASES, ENGINES, PYTHON, Bench, Failure, Skipped
 

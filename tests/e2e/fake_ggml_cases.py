@@ -28,6 +28,9 @@ def the_fake_ggml_is_traced_where_it_is_as_known(b):
     equal(weights["output.weight"]["values"], [number(0, i) for i in range(10)], "the plain weight")
     # Its buffer holds every byte inverted: only the upload shows the values.
     equal(weights["blk.0.attn_q.weight"]["values"], [number(i, 0) / 4 for i in range(10)], "the repacked one")
+    # Whole numbers: the products are exact.
+    equal([r["proof"]["error"] for r in run.trace.gemms], [0] * 6, "proofs")
+    equal([p["kv_dtype"] for p in run.trace.passes], ["f16,q8_fake"] * 3, "type of the cache")
 
 
 @case
@@ -69,4 +72,5 @@ def other_type_traits_leave_quantised_weights_unread(b):
     equal(run.trace.blind_spots(), ["q8_fake", "blk.0.attn_q.weight"], "blind spots")
     equal(dropped(run.trace), {"weight": 1}, "dropped records")
     equal(list(run.trace.weights), ["output.weight"], "weights")
+    equal([r["weight"] for r in run.trace.gemms if "proof" in r], ["output.weight"] * 3, "proofs")
     check_fake_products(run)

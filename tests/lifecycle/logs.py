@@ -101,7 +101,7 @@ BAD = {
     "ORCH_LOG_VALUES": ("ten", "10"),
     "ORCH_TRACE_CHECKPOINTS": ("x" * 5000, "gemm,layers,logits"),
     "ORCH_TRACE_ROWS": ("17", "16"),
-    "ORCH_TRACE_WEIGHTS": ("heavy", "sketch"),
+    "ORCH_TRACE_WEIGHTS": ("heavy", "proof"),
     "ORCH_TRACE_CAPTURE": ("film", "mark"),
     "ORCH_TRACE_MEMORY": ("1T", "1G"),
     "ORCH_TRACE_PROBES": ("blas,moon", "all"),

@@ -45,7 +45,7 @@ TEST(Config, OfAnEmptyEnvironmentIsTheDefaults) {
     EXPECT_EQ(c.values, 10);
     EXPECT_EQ(c.rows, 16);
     EXPECT_EQ(c.checkpoints.text(), "gemm,layers,logits");
-    EXPECT_EQ(c.weights, WeightMode::sketch);
+    EXPECT_EQ(c.weights, WeightMode::proof);
     EXPECT_EQ(c.capture, CaptureMode::mark);
     EXPECT_EQ(c.memory_bytes, 1073741824U);
     EXPECT_TRUE(c.probe_blas && c.probe_onednn && c.probe_ggml);
@@ -144,6 +144,7 @@ TEST(Config, ReadsTheRows) {
 }
 
 TEST(Config, ReadsHowWeightsAreIdentified) {
+    EXPECT_EQ(read({{"ORCH_TRACE_WEIGHTS", "proof"}}).weights, WeightMode::proof);
     EXPECT_EQ(read({{"ORCH_TRACE_WEIGHTS", "sketch"}}).weights, WeightMode::sketch);
     EXPECT_EQ(read({{"ORCH_TRACE_WEIGHTS", "names"}}).weights, WeightMode::names);
     EXPECT_EQ(read({{"ORCH_TRACE_WEIGHTS", "off"}}).weights, WeightMode::off);

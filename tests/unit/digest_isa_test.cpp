@@ -31,6 +31,8 @@ struct TileResult {
     TileJob job;
     alignas(64) float mixed[tile_cols];
     double sketch[16];
+    double projected[16];
+    alignas(64) float added[3][tile_cols];
 };
 
 std::vector<const TileKernels*> variants_of_this_cpu() {
@@ -50,6 +52,11 @@ bool same_bits(const T& a, const T& b) {
     return std::memcmp(&a, &b, sizeof(T)) == 0;
 }
 
+template <class T>
+bool same_or_nan(const T& a, const T& b) {
+    return same_bits(a, b) || (std::isnan(a) && std::isnan(b));
+}
+
 TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
     const std::vector<const TileKernels*> variants = variants_of_this_cpu();
     std::string names;
@@ -66,6 +73,9 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
     std::vector<std::uint32_t> hashes(tile_cols);
     for (std::uint32_t i = 0; i < tile_cols; ++i)
         hashes[i] = feature_hash(i);
+    std::vector<float> probes(16 * tile_cols);  // of a row's stride, then the next row's
+    for (float& p : probes)
+        p = normal(random);
     for (int round = 0; round < 400; ++round) {
         const int cols = round < 40 ? round + 1 : 1 + static_cast<int>(random() % tile_cols);
         const bool patterns = round % 2 != 0;  // any bits, or values as they occur
@@ -84,6 +94,8 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
                 for (int i = 0; i < tile_cols; ++i)
                     result.mixed[i] = static_cast<float>(i);
                 std::fill_n(result.sketch, 16, 0.5);
+                std::fill_n(result.projected, 16, 0.25);
+                std::fill_n(result.added[0], 3 * tile_cols, 1.0F);
                 result.job.rows = 1 + round % tile_rows;
                 result.job.cols = cols;
                 result.job.feature_hashes = hashes.data();
@@ -98,6 +110,17 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
                 (variants[v]->*kernel)(result.job);
                 variants[v]->sketch(data.data() + data.size() - static_cast<std::size_t>(cols),
                                     hashes.data(), cols, result.sketch);
+                const void* last = result.job.row[0].data;
+                if (size == 4) {
+                    variants[v]->add_f32(last, -1.0F, cols, result.added[0]);
+                } else {
+                    variants[v]->add_bf16(last, -1.0F, cols, result.added[1]);
+                    variants[v]->add_f16(last, -1.0F, cols, result.added[2]);
+                }
+                const int stride = (cols + 15) / 16 * 16;
+                variants[v]->project(data.data() + data.size() - static_cast<std::size_t>(cols),
+                                     probes.data(), stride, round % 3 == 0 ? 16 : 4, cols,
+                                     result.projected);
             }
             for (std::size_t v = 1; v < variants.size(); ++v) {
                 SCOPED_TRACE(std::string(variants[v]->name) + ", columns " + std::to_string(cols));
@@ -105,13 +128,14 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
                 const TileResult& b = results[v];
                 for (int i = 0; i < tile_cols; ++i) {
                     // Sums of opposite infinities are NaN; its sign and payload mean nothing.
-                    if (std::isnan(a.mixed[i]) && std::isnan(b.mixed[i])) continue;
-                    ASSERT_TRUE(same_bits(a.mixed[i], b.mixed[i])) << i;
+                    ASSERT_TRUE(same_or_nan(a.mixed[i], b.mixed[i])) << i;
                 }
                 for (int i = 0; i < 16; ++i) {
-                    if (std::isnan(a.sketch[i]) && std::isnan(b.sketch[i])) continue;
-                    ASSERT_TRUE(same_bits(a.sketch[i], b.sketch[i])) << i;
+                    ASSERT_TRUE(same_or_nan(a.sketch[i], b.sketch[i])) << i;
+                    ASSERT_TRUE(same_or_nan(a.projected[i], b.projected[i])) << i;
                 }
+                for (int i = 0; i < 3 * tile_cols; ++i)
+                    ASSERT_TRUE(same_or_nan(a.added[0][i], b.added[0][i])) << i;
                 for (int r = 0; r < a.job.rows; ++r) {
                     const TileRow& x = a.job.row[r];
                     const TileRow& y = b.job.row[r];

@@ -222,6 +222,7 @@ TEST_F(RecordsTest, APassListsItsTokens) {
     const std::vector<std::int32_t> sequences = {0, 0, 1};
     PassRecord first = pass_of(3, tokens, positions, sequences);
     first.last_position = 12;
+    first.kv_dtype = "q8_0,f16";
     write_pass(trace(), first);
     write_pass(trace(), pass_of(4, {}, positions, {}));
     write_pass(trace(), pass_of(5, {}, {}, {}));
@@ -234,6 +235,8 @@ TEST_F(RecordsTest, APassListsItsTokens) {
     EXPECT_EQ(records[0]["tokens"], Json(tokens));
     EXPECT_EQ(records[0]["token_positions"], Json(positions));
     EXPECT_EQ(records[0]["sequences"], Json(sequences));
+    EXPECT_EQ(records[0]["kv_dtype"], "q8_0,f16");
+    EXPECT_FALSE(records[1].contains("kv_dtype"));
     EXPECT_FALSE(records[1].contains("tokens"));
     EXPECT_FALSE(records[1].contains("sequences"));
     EXPECT_EQ(records[2]["token_idx"], 0);

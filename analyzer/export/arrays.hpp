@@ -1,0 +1,33 @@
+// The logged values of a trace as arrays: one per checkpoint, a row per record.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "analyzer/read/records.hpp"
+#include "analyzer/read/trace.hpp"
+
+namespace orch {
+
+struct ValueArray {
+    std::string name;   ///< of the checkpoint
+    std::string shape;  ///< as recorded: the values may be the first few of it
+    bool f64 = false;
+    std::size_t cols = 0;      ///< values of the longest record; shorter ones end in NaN
+    std::vector<double> data;  ///< rows() x cols
+    std::vector<std::int64_t> token_idx;
+    std::vector<std::int64_t> line;
+    std::vector<std::int64_t> count;  ///< values of each record
+    std::size_t rows() const { return token_idx.size(); }
+};
+
+/// The values of a record: from the line, or whole from the sidecar file that it names.
+std::vector<double> whole_values(const Trace& trace, const Entry& entry, RecordParser& parser);
+
+/// One checkpoint after the other, in the order of their first record, so that one at a time is in
+/// memory. Returns how many.
+std::size_t for_each_array(const Trace& trace, const std::vector<std::string>& globs,
+                           const std::function<void(ValueArray&&)>& use);
+
+}  // namespace orch

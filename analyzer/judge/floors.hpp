@@ -1,0 +1,81 @@
+// What correct arithmetic may differ by. Every constant of the judge that decides between noise and
+// news stands here, with its reason and what was measured. "Measured" means: llama.cpp against
+// PyTorch on the models of tests/faults, largest value over layers, rows and passes.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "analyzer/align/alignment.hpp"
+
+namespace orch {
+
+/// What lies between two products, or is one.
+enum class Step {
+    embedding,  ///< embedding, and the first norm
+    norm,       ///< residual addition and norm
+    attention,  ///< rotation, scores, mask, softmax, cache
+    activation,
+    product,
+    tensor,  ///< a named tensor
+};
+
+/// The element types that an engine computes with, as far as its trace shows them.
+struct Arithmetic {
+    std::string activations = "f32";  ///< of the inputs of products
+    bool inferred = false;            ///< records say f32, the values have fewer digits
+    std::string kv;                   ///< of the cache; empty: not known
+    std::string weights = "f32";      ///< of most weights
+    bool named = false;               ///< it names its weights: ggml's arithmetic
+};
+
+namespace floors {
+
+/// Relative L2 error of one rounding of normal values: 2^-p / sqrt(3) and the spread of a binade.
+/// Measured over 2^20 normal values: f16 2.1e-4, bf16 1.7e-3, e4m3 2.7e-2, q8_0 5.4e-3,
+/// q4_0 8.6e-2.
+double rounding(std::string_view dtype);
+
+/// Two correct f32 programs: other order of additions, fused multiply-adds, other exp. Measured:
+/// 1e-7 for products and norms, 4e-6 behind four layers.
+inline constexpr double f32 = 5e-6;
+
+/// Flash attention adds up values in f16 when the cache is f16. Measured at layer 0: 2e-4 at
+/// position 0 to 1.0e-3 at position 19; grows with the number of additions.
+inline constexpr double f16_attention = 4e-4;
+inline constexpr double f16_attention_growth = 1.0 / 16;  ///< per position, under a square root
+
+/// Roundings in each step of an engine that keeps every result in its narrow type.
+inline constexpr double norm_roundings = 2.5;
+inline constexpr double attention_roundings = 4;  ///< q, k rotated, scores, weights, result
+inline constexpr double activation_roundings = 2;
+
+/// How much larger than its input's a correct step's relative error may become before it is looked
+/// at. Softmax and norms with outlier channels amplify; measured on correct engines: 1.9.
+inline constexpr double amplification = 2;
+
+/// Where only sums can be compared, an error is one normal sample, not the root of sixteen: three
+/// standard deviations are no news.
+inline constexpr double of_one_sample = 2;
+
+/// An error is looked at from `suspicious` times what is expected, and blamed on that step alone
+/// from `certain` times. Between them a signature must explain it, and `explained` of it.
+inline constexpr double suspicious = 2.5;
+inline constexpr double certain = 6;
+inline constexpr double explained = 0.8;
+
+}  // namespace floors
+
+/// Expected relative error that a step adds between two engines. `position` is of the row.
+double step_floor(Step step, const Arithmetic& a, const Arithmetic& b, std::int64_t position);
+
+/// Of a result that is kept in the engine's narrow type; 0 for f32.
+double narrow_rounding(const Arithmetic& engine);
+
+/// Of a product: the weights' element types, and what the engine does to its input on the way.
+double product_floor(const Arithmetic& a, const Arithmetic& b, std::string_view weight_a,
+                     std::string_view weight_b, Content content);
+
+/// "bf16 against f32", "f16 KV cache": what explains differences of this size; may be empty.
+std::string arithmetic_text(const Arithmetic& a, const Arithmetic& b);
+
+}  // namespace orch

@@ -1,0 +1,178 @@
+// A product whose input agrees and whose result does not.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "analyzer/judge/signature.hpp"
+
+namespace orch {
+namespace {
+
+const WeightRecord* weight_of(const EngineTrace& engine, const std::vector<std::size_t>& products) {
+    if (products.size() != 1) return nullptr;
+    const int weight = engine.products[products.front()].weight;
+    return weight < 0 ? nullptr : &engine.weights[static_cast<std::size_t>(weight)].record;
+}
+
+bool near(double a, double b, double size, double tolerance) {
+    return std::abs(b - a) <= tolerance * std::max(size, 1e-300);
+}
+
+/// What two weights that are no match have in common all the same.
+std::optional<Finding> find_kinship(const WeightRecord& a, const WeightRecord& b) {
+    constexpr double tolerance = 1e-4;
+    if (!near(a.energy, b.energy, a.energy, tolerance) ||
+        !near(a.absmax, b.absmax, a.absmax, tolerance))
+        return {};
+    const double size = std::sqrt(a.energy);
+    if (near(a.sum, -b.sum, size, tolerance) && a.sketch && b.sketch &&
+        near(-dot(*a.sketch, *b.sketch), squared(*a.sketch), squared(*a.sketch), 1e-2))
+        return finding("sign", 0.95,
+                       "the weights have one energy and largest value and opposite sums and "
+                       "sketches: they are negated",
+                       "a weight with the reference's sign");
+    if (near(a.sum, b.sum, size, tolerance))
+        return finding("transposition", 0.93,
+                       fmt::format("the weights agree in energy, sum and largest value, [{}, {}] "
+                                   "and [{}, {}], and in no row: they are transposed or shuffled",
+                                   a.rows, a.cols, b.rows, b.cols),
+                       "a row of one that is a row of the other");
+    return {};
+}
+
+std::string match_label(const Alignment& alignment, int match) {
+    return match < 0 ? std::string{} : alignment.weights[static_cast<std::size_t>(match)].label;
+}
+
+/// The share of the first values of rows that did not change.
+std::optional<double> unchanged_share(const Suspect& suspect) {
+    std::size_t count = 0;
+    std::size_t same = 0;
+    for (const Suspect::InPass& pass : suspect.passes)
+        for (const MatrixPair::Values& row : pass.matrix.values) {
+            double size = 0;
+            for (const double value : row.a)
+                size += value * value;
+            if (row.a.empty()) continue;
+            size = std::sqrt(size / static_cast<double>(row.a.size()));
+            for (std::size_t i = 0; i < std::min(row.a.size(), row.b.size()); ++i) {
+                ++count;
+                const double allowed = std::max(2 * pass.expected, 1e-6) * size;
+                same += std::abs(row.b[i] - row.a[i]) <= allowed ? 1 : 0;
+            }
+        }
+    if (count < 8) return {};
+    return static_cast<double>(same) / static_cast<double>(count);
+}
+
+/// The result lost a part that is at right angles to what is left: error² = lost energy.
+struct Loss {
+    double lost = 0;           ///< mean share of the energy
+    double squares = 0;        ///< mean squared error
+    double exactness = 1e300;  ///< largest relative difference of the two in a row
+    std::size_t rows = 0;
+};
+
+Loss loss_of(const Suspect& suspect) {
+    Loss loss;
+    loss.exactness = 0;
+    for (const SuspectRow* row : suspect.off_rows()) {
+        if (row->row.a.energy <= 0) continue;
+        const double lost = 1 - row->row.b.energy / row->row.a.energy;
+        const double square = row->error * row->error;
+        loss.lost += lost;
+        loss.squares += square;
+        loss.exactness =
+            std::max(loss.exactness, std::abs(square - lost) / std::max(square, 1e-12));
+        ++loss.rows;
+    }
+    if (loss.rows > 0) {
+        loss.lost /= static_cast<double>(loss.rows);
+        loss.squares /= static_cast<double>(loss.rows);
+    }
+    return loss;
+}
+
+}  // namespace
+
+std::optional<Finding> find_weight_fault(const Suspect& suspect) {
+    if (!suspect.product || suspect.alignment == nullptr) return {};
+    const ProductPair& pair = *suspect.product->pair;
+    const Alignment& alignment = *suspect.alignment;
+    const WeightRecord* a = weight_of(*alignment.a, pair.a);
+    const WeightRecord* b = weight_of(*alignment.b, pair.b);
+    if (pair.wrong_match >= 0)
+        return finding("wrong_weight", 0.97,
+                       fmt::format("{} multiplies here what the reference calls {}, in place of {}",
+                                   suspect.team_b, match_label(alignment, pair.wrong_match),
+                                   match_label(alignment, pair.match)),
+                       "the sketch of the weight that belongs here");
+    if (pair.match < 0 || suspect.product->content == Content::changed) {
+        if (a != nullptr && b != nullptr)
+            if (auto kin = find_kinship(*a, *b)) return kin;
+    }
+    if (suspect.product->content == Content::changed && pair.match >= 0) {
+        const WeightMatch& match = alignment.weights[static_cast<std::size_t>(pair.match)];
+        return finding("weight_changed", 0.95,
+                       fmt::format("the sketches of the weights differ by {:.1e}, where their "
+                                   "element types explain {:.1e}",
+                                   match.distance, match.expected),
+                       "the same bytes in both files");
+    }
+    if (pair.match < 0 && a != nullptr && b != nullptr)
+        return finding("wrong_weight", 0.8,
+                       fmt::format("no weight of the reference is like the one that {} multiplies "
+                                   "in this place",
+                                   suspect.team_b),
+                       "the sketch of the weight that belongs here");
+    return {};
+}
+
+std::optional<Finding> find_dropped_k_tail(const Suspect& suspect) {
+    if (suspect.step != Step::product) return {};
+    const Loss loss = loss_of(suspect);
+    if (loss.rows == 0 || loss.lost < 0.003 || loss.lost > 0.7) return {};
+    const auto unchanged = unchanged_share(suspect);
+    if (unchanged && *unchanged > 0.5) return {};
+    const char* falsifier = "the product summed up over all of its inputs, and still off";
+    if (!suspect.same_features) {
+        if (loss.rows < 3) return {};
+        return finding("dropped_k_tail", 0.6,
+                       fmt::format("the result has {:.0f} % less energy over {} rows: a part of "
+                                   "the sum is missing",
+                                   100 * loss.lost, loss.rows),
+                       falsifier);
+    }
+    const double ratio = loss.squares / loss.lost;
+    if (ratio < 0.45 || ratio > 2.2 || loss.exactness < 0.02) return {};
+    return finding("dropped_k_tail", 0.82,
+                   fmt::format("every feature is off; the result lost {:.1f} % of its energy and "
+                               "differs by {:.1f} %, as when a part of each sum is left out",
+                               100 * loss.lost, 100 * loss.squares),
+                   falsifier);
+}
+
+std::optional<Finding> find_product(const Suspect& suspect) {
+    if (suspect.step != Step::product) return {};
+    const auto unchanged = unchanged_share(suspect);
+    const Loss loss = loss_of(suspect);
+    if (suspect.same_features && loss.rows > 1 && loss.exactness < 0.02 && loss.lost > 0)
+        return finding("product", 0.85,
+                       fmt::format("a few features are zero in all {} rows ({:.1f} % of the "
+                                   "energy), all others are right",
+                                   loss.rows, 100 * loss.lost),
+                       "a value other than zero in those features");
+    if (unchanged && *unchanged > 0.5)
+        return finding("product", 0.75,
+                       fmt::format("{:.0f} % of the first values of the rows are right: some "
+                                   "features are wrong, not the sum as such",
+                                   100 * *unchanged),
+                       "all features off");
+    return finding("product", 0.5,
+                   fmt::format("input and weight agree to {:.1e}, the result is off by {:.1e}",
+                               suspect.input_error, suspect.error),
+                   "the product of the recorded input and weight, computed elsewhere");
+}
+
+}  // namespace orch

@@ -1,0 +1,132 @@
+#include "analyzer/report/compare_traces.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+#include "analyzer/util/text.hpp"
+#include "analyzer/weights/model_index.hpp"
+
+namespace orch {
+namespace {
+
+/// A file, one of its runs, and what there is to say about the choice.
+struct Source {
+    std::unique_ptr<Trace> trace;
+    EngineTrace engine;
+    std::vector<std::string> notes;
+};
+
+Source open(const std::string& path, std::size_t run, const ModelIndex* index) {
+    TraceSummary summary = summarize(path);
+    Source source;
+    source.trace = std::make_unique<Trace>(path);
+    const std::size_t count = std::min(summary.runs.size(), source.trace->runs().size());
+    if (count == 0) {
+        throw UnreadableFile(fmt::format("{}: no record in it; is it a trace?", path));
+    }
+    if (run > count) {
+        throw std::invalid_argument(
+            fmt::format("{} holds {}: there is no run {}", path, counted(count, "run"), run));
+    }
+    const std::size_t chosen = run == 0 ? count - 1 : run - 1;
+    if (run == 0 && count > 1) {
+        source.notes.push_back(fmt::format("{} holds {}; this is about the last (--run chooses)",
+                                           path, counted(count, "run")));
+    }
+    source.engine = read_engine(*source.trace, source.trace->runs()[chosen],
+                                std::move(summary.runs[chosen]), index);
+    return source;
+}
+
+/// Two traces of one team must not read alike.
+void tell_apart(std::vector<Source>& sources) {
+    std::map<std::string, int> count;
+    for (const Source& source : sources)
+        ++count[source.engine.team];
+    std::map<std::string, int> taken;
+    for (Source& source : sources) {
+        std::string& team = source.engine.team;
+        const bool shared = count[team] > 1;
+        if (team.empty()) team = "an unnamed engine";
+        if (shared) {
+            const std::filesystem::path path{source.engine.path};
+            team = fmt::format("{} ({})", team, path.stem().string());
+        }
+        const int number = ++taken[team];
+        if (number > 1) team += fmt::format(" #{}", number);
+    }
+}
+
+std::string team_of(const std::vector<Source>& sources, const std::string& wanted) {
+    if (wanted.empty()) return sources.front().engine.team;
+    std::vector<std::string> teams;
+    for (const Source& source : sources) {
+        const std::string& team = source.engine.team;
+        if (team == wanted || source.engine.path == wanted || team.starts_with(wanted + " "))
+            return team;
+        teams.push_back(team);
+    }
+    throw std::invalid_argument(
+        fmt::format("--baseline {}: no such engine; there are {}", wanted, joined(teams, ", ")));
+}
+
+std::size_t run_of(const ComparisonRequest& request, std::size_t trace) {
+    if (request.runs.empty()) return 0;
+    return request.runs.size() == 1 ? request.runs.front() : request.runs[trace];
+}
+
+}  // namespace
+
+Report compare_traces(const ComparisonRequest& request) {
+    if (request.runs.size() > 1 && request.runs.size() != request.traces.size()) {
+        throw std::invalid_argument(fmt::format(
+            "--run: one number for all, or one for each of the {} traces", request.traces.size()));
+    }
+    const std::optional<ModelIndex> index =
+        request.index.empty() ? std::nullopt : std::optional{read_index(request.index)};
+    const ModelIndex* names = index ? &*index : nullptr;
+
+    std::vector<Source> sources;
+    for (std::size_t i = 0; i < request.traces.size(); ++i)
+        sources.push_back(open(request.traces[i], run_of(request, i), names));
+    tell_apart(sources);
+    const std::string baseline = team_of(sources, request.baseline);
+
+    // From here on no engine moves: alignments point to them.
+    std::vector<const EngineTrace*> engines;
+    for (const Source& source : sources)
+        engines.push_back(&source.engine);
+    std::optional<Source> again;
+    std::optional<Alignment> floor;
+    if (!request.floor.empty()) {
+        again.emplace(open(request.floor, 0, names));
+        floor = align(*engines[0], again->engine);
+        if (!floor->not_comparable.empty()) {
+            throw std::invalid_argument(
+                fmt::format("--floor {}: {}", request.floor, floor->not_comparable.front()));
+        }
+    }
+
+    std::vector<Alignment> all;
+    for (std::size_t i = 0; i < engines.size(); ++i) {
+        for (std::size_t j = i + 1; j < engines.size(); ++j)
+            all.push_back(align(*engines[i], *engines[j]));
+    }
+    // The reference's pairs come first in that order.
+    std::vector<PairReport> pairs;
+    for (std::size_t i = 0; i + 1 < engines.size(); ++i) {
+        PairReport pair = judge(all[i], floor ? &*floor : nullptr, request.judge);
+        for (const Source* source : {&sources[0], &sources[i + 1]})
+            pair.notes.insert(pair.notes.end(), source->notes.begin(), source->notes.end());
+        pairs.push_back(std::move(pair));
+    }
+    return judge_all(std::move(pairs), all, engines, baseline, request.judge);
+}
+
+}  // namespace orch

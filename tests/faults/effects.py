@@ -1,0 +1,145 @@
+"""How much a fault changes in the engine itself, and how much correct engines differ there.
+
+A faulty run is compared with the right run of the same form, product by product: both are of one
+engine, so every difference is the fault's. A fault whose first difference is smaller than what
+correct engines differ by at that place cannot be asked of a judge that must not blame correct ones.
+"""
+import json
+import math
+
+OPS = {"attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "o", "ffn_gate": "gate", "ffn_up": "up",
+       "ffn_down": "down"}
+HEAD = -1  # its layer
+
+
+def read(path):
+    gemms, rows = [], {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            kind = line.find('"kind":"')
+            if line.startswith('gemm"', kind + 8):
+                gemms.append(json.loads(line))
+            elif line.startswith('row"', kind + 8):
+                record = json.loads(line)
+                rows.setdefault(record["call"], []).append(record)
+    gemms.sort(key=lambda r: r["call"])
+    return gemms, rows
+
+
+def numbers(sketch):
+    return [math.inf if v is None else v for v in sketch]
+
+
+def position_sign(p):
+    """As docs/FORMAT.md defines it."""
+    whole = (1 << 64) - 1
+    x = p + 0x51ed2701a5f1c4b7 & whole
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & whole
+    x = (x ^ x >> 27) * 0x94d049bb133111eb & whole
+    return -1 if (x ^ x >> 31) >> 63 else 1
+
+
+def last_sketch(record, digest):
+    if "last_row" in digest:
+        return numbers(digest["last_row"]["sketch"])
+    return [position_sign(record["token_idx"]) * v for v in numbers(digest["mixed"])]
+
+
+def side(record, rows, which):
+    """What can be compared of x or y: {metric: (numbers, their size)}; energies are sizes of themselves."""
+    digest = record[which]
+    found = {"last": last_sketch(record, digest), "last energy": [digest.get("last_row", digest)["energy"]]}
+    if digest["rows"] > 1:
+        found |= {"mixed": digest["mixed"], "energy": [digest["energy"]]}
+        found |= {f"row {r['token_idx']}": r[which]["sketch"] for r in rows.get(record["call"], [])}
+    if any(digest.get(k, 0) for k in ("nan", "pos_inf", "neg_inf")):
+        found["finite"] = [math.inf]
+    return {name: numbers(values) for name, values in found.items()}
+
+
+def difference(a, b):
+    """{metric: relative distance of b from a}"""
+    out = {}
+    for name in a.keys() & b.keys():
+        distance, size = math.dist(a[name], b[name]), math.hypot(*a[name])
+        out[name] = 0.0 if a[name] == b[name] else distance / max(size, 1e-30) if math.isfinite(distance) else math.inf
+    if ("finite" in a) != ("finite" in b):
+        out["finite"] = math.inf
+    return out
+
+
+def torch_products(path, facts, layers):
+    """[(layer, ops, which, side)] in the order of the work: the calls are matched by shape with what the
+    engine says it multiplied; what is left over are the products of attention itself."""
+    gemms, rows = read(path)
+    calls, out = iter(gemms), []
+    for layer, ops, inputs, outputs in facts["products"]:
+        record = next((r for r in calls if (r["x"]["cols"], r["y"]["cols"]) == (inputs, outputs)), None)
+        if record is None:
+            raise SystemExit(f"{path}: the trace lacks a product of layer {layer}: {ops}")
+        place = HEAD if layer == layers else layer, tuple(ops)
+        out += [(*place, which, side(record, rows, which)) for which in "xy"]
+    return out
+
+
+def until_tokens_differ(products, a, b):
+    """After the first other token the two runs do not compute the same thing any more."""
+    same = next((i for i, (t, u) in enumerate(zip(a["tokens"], b["tokens"])) if t != u), len(a["tokens"]))
+    out, heads = [], 0
+    for p in products:
+        out.append(p)
+        heads += p[0] == HEAD and p[2] == "y"
+        if heads > same:
+            break
+    return out
+
+
+def llama_products(path):
+    gemms, rows = read(path)
+    passes = {}
+    for record in gemms:
+        name = record["checkpoint"].split(".")
+        place = (HEAD, "head") if name[1] == "output" else (int(name[2]), OPS[name[3]])
+        passes.setdefault(record["pass"], {})[place] = record
+    return [passes[p] for p in sorted(passes)], rows
+
+
+def noise(llama_path, torch_path, facts, layers):
+    """{(layer, op, which): {kind of metric: the largest relative difference}} of two correct engines."""
+    passes, rows = llama_products(llama_path)
+    found, at = {}, -1
+    for layer, ops, which, mine in torch_products(torch_path, facts, layers):
+        at += layer == 0 and ops[0] == "q" and which == "x"
+        record = passes[at].get((layer, ops[0]))
+        if record is None or len(ops) > 1:
+            continue
+        theirs = side(record, rows, which)
+        if which == "y" and ops[0] in "qk":  # their rows have another order
+            mine, theirs = ({k: v for k, v in s.items() if "energy" in k} for s in (mine, theirs))
+        if record[which]["rows"] == 1:
+            mine = {k: v for k, v in mine.items() if k.startswith("last")}
+        worst = found.setdefault((layer, ops[0], which), {})
+        for name, value in difference(theirs, mine).items():
+            kind = name.split()[0] if name.startswith("row") else name
+            worst[kind] = max(worst.get(kind, 0.0), value)
+    return found
+
+
+def first_effect(clean, faulty, facts_clean, facts_faulty, noise_table):
+    """The first side that the fault changes, as (layer, ops, which, largest change, its ratio to the noise),
+    among the numbers that llama.cpp computes too. None: it changes none of them."""
+    a = until_tokens_differ(clean, facts_clean, facts_faulty)
+    for (layer, ops, which, right), (_, _, _, wrong) in zip(a, faulty):
+        change, ratio = 0.0, 0.0
+        for name, value in difference(right, wrong).items():
+            kind = name.split()[0] if name.startswith("row") else name
+            for op in ops:
+                table = noise_table.get((layer, op, which), {})
+                base = noise_table.get((layer, "v", which), {}) if op in "qk" and which == "y" else table
+                if kind != "finite" and kind not in table and kind not in base:
+                    continue
+                floor = max(table.get(kind, base.get(kind, 0.0)), 1e-6)
+                change, ratio = max(change, value), max(ratio, value / floor)
+        if ratio > 1e-3:
+            return layer, ops, which, change, ratio
+    return None
