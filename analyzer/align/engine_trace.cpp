@@ -42,6 +42,7 @@ class Reader {
             cut_passes(engine_);
         add_tensors();
         drop_empty_input();
+        count_passes();
         mark_activations();
         return std::move(engine_);
     }
@@ -204,6 +205,20 @@ class Reader {
         }
     }
 
+    void count_passes() {
+        std::vector<int> last(engine_.weights.size(), -1);
+        for (std::size_t i = 0; i < engine_.passes.size(); ++i) {
+            for (const std::size_t index : engine_.passes[i].products) {
+                const int weight = engine_.products[index].weight;
+                if (weight < 0) continue;
+                int& pass = last[static_cast<std::size_t>(weight)];
+                if (pass == static_cast<int>(i)) continue;
+                pass = static_cast<int>(i);
+                ++engine_.weights[static_cast<std::size_t>(weight)].passes;
+            }
+        }
+    }
+
     /// Only from its second content on does an address show that it holds no weight. An operand of
     /// one pass, as long as the context, in an engine whose weights serve all passes, is none.
     void mark_activations() {
@@ -214,7 +229,7 @@ class Reader {
                 const int number = engine_.products[index].weight;
                 if (number < 0) continue;
                 Weight& weight = engine_.weights[static_cast<std::size_t>(number)];
-                if (weight.uses != 1 || !weight.name.empty()) continue;
+                if (weight.passes != 1 || !weight.name.empty()) continue;
                 if (weight.record.rows == context || weight.record.cols == context)
                     weight.is_activation = true;
             }

@@ -23,6 +23,7 @@ struct Weight {
     bool named_by_engine = false;
     bool is_activation = false;  ///< changing content: one operand of an attention product
     std::uint32_t uses = 0;
+    std::uint32_t passes = 0;  ///< that use it
 };
 
 struct Product {

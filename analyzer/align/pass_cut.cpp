@@ -82,7 +82,9 @@ std::vector<int> keys_of(const EngineTrace& engine) {
         int key = -1;
         if (product.weight >= 0) {
             const Weight& weight = engine.weights[static_cast<std::size_t>(product.weight)];
-            if (weight.uses > 1 && !weight.is_activation) key = product.weight;
+            // All NaN are one content: an activation full of them is seen again and again.
+            const bool is_operand = weight.record.nonfinite.total() > 0 && weight.name.empty();
+            if (weight.uses > 1 && !weight.is_activation && !is_operand) key = product.weight;
             any_weight = any_weight || !weight.is_activation;
         }
         keys.push_back(key);

@@ -65,7 +65,7 @@ class RowFinder {
             names_.push_back(weight.name.empty() ? weight.record.id : weight.name);
         }
         total_ = std::accumulate(extents_.begin(), extents_.end(), std::int64_t{0});
-        tolerance_ = std::clamp(5 * match.expected, 1e-5, 0.5);
+        tolerance_ = std::clamp(std::max(5 * match.expected, 3 * match.distance), 1e-5, 0.5);
     }
 
     void find() {

@@ -58,7 +58,7 @@ struct Side {
         // Some weights serve several passes, so that one that does not is none.
         has_lasting = std::any_of(
             trace.weights.begin(), trace.weights.end(),
-            [](const Weight& weight) { return weight.uses > 1 && !weight.is_activation; });
+            [](const Weight& weight) { return weight.passes > 1 && !weight.is_activation; });
     }
     void read(const std::vector<int>& passes) { slots = slots_of(*engine, passes, *content); }
     void begin() {

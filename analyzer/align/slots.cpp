@@ -73,7 +73,7 @@ class SlotMaker {
         slot.content = content_[at(product.weight)];
         const Weight& weight = engine_.weights[at(product.weight)];
         if (slot.content >= 0 || weight.named_by_engine) return slot;
-        slot.transient = weight.uses < 2;
+        slot.transient = weight.passes < 2;
         slot.activation = weight.is_activation || (slot.transient && as_long_as_context);
         return slot;
     }

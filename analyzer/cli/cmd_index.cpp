@@ -130,21 +130,19 @@ int index(const IndexOptions& options, Context& context) {
 
 Run add_options(CLI::App& app) {
     auto options = std::make_shared<IndexOptions>();
-    app.add_option(
-           "MODEL", options->model,
-           "a .gguf or .safetensors file (one of a split model's is enough), or a directory")
+    app.add_option("MODEL", options->model,
+                   "a .gguf or .safetensors file, any file of a split model, or a directory")
         ->required()
         ->type_name("PATH");
     app.add_option("-o,--output", options->output,
-                   "the index; default: the model's name and .idx, in the current directory")
+                   "the index; default: the model's name and .idx, in this directory")
         ->type_name("FILE");
     app.add_option("--threads", options->threads, "threads to compute with; 0: one per core")
         ->type_name("N")
         ->check(CLI::Range(0U, 1024U))
         ->capture_default_str();
-    app.add_option(
-           "--ggml", options->ggml,
-           "libggml-base.so, for block types that are not built in; default: it is looked for")
+    app.add_option("--ggml", options->ggml,
+                   "libggml-base.so, for types that are not built in; else looked for")
         ->type_name("PATH");
     return [options](Context& context) { return index(*options, context); };
 }

@@ -65,7 +65,7 @@ std::string text_of(const std::vector<selftest::Result>& results, std::size_t wr
     for (const selftest::Result& result : results)
         rows.push_back({result.name, result.expected, result.good ? "as expected" : result.found});
     const std::string word = wrong == 0 ? "PASSED" : "FAILED";
-    std::string text = table({{"engine", 50}, {"expected", 28}, {"found", 28}}, rows);
+    std::string text = table({{"engine", 40}, {"expected", 30}, {"found", 22}}, rows);
     text += fmt::format("{}: {} of {} cases are told right\n",
                         wrong == 0 ? paint.green(word) : paint.red(word), results.size() - wrong,
                         results.size());

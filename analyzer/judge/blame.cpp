@@ -43,44 +43,46 @@ bool is_structured(const Finding& found) {
 }
 
 /// The sizes of normed rows hardly depend on noise, so that a common shift stands out where the
-/// rows themselves are lost in it.
-class EnergyShifts {
-  public:
-    explicit EnergyShifts(const std::vector<PassReadings>& readings, const FlowOptions& options) {
-        std::vector<double> all;
+/// rows themselves are lost in it. Returns the first such place, among those before another.
+const SiteReading* find_energy_shift(const std::vector<PassReadings>& readings,
+                                     const SiteReading* before, const FlowOptions& options) {
+    std::map<std::string, std::vector<double>> shifts;
+    std::vector<const SiteReading*> order;
+    std::vector<double> all;
+    const auto collect = [&] {
         for (const PassReadings& pass : readings)
             for (const SiteReading& site : pass) {
+                if (&site == before) return;
                 if (site.step != Step::norm && site.step != Step::embedding) continue;
-                auto& here = shifts_[site.site->label];
+                if (!shifts.contains(site.site->label)) order.push_back(&site);
                 for (const double shift : site.x.energy_shifts) {
-                    here.push_back(shift);
+                    shifts[site.site->label].push_back(shift);
                     all.push_back(std::abs(shift));
                 }
             }
-        const double narrow = std::hypot(narrow_rounding(options.a), narrow_rounding(options.b));
-        limit_ = std::max({12 * median(all), 2 * narrow, 4 * floors::f32});
-    }
-
-    bool stands_out(const std::string& label) const {
-        const auto found = shifts_.find(label);
-        if (found == shifts_.end() || found->second.size() < 3) return false;
+    };
+    collect();
+    const double narrow = std::hypot(narrow_rounding(options.a), narrow_rounding(options.b));
+    const double limit = std::max({12 * median(all), 2 * narrow, 4 * floors::f32});
+    constexpr std::size_t enough = 4;
+    for (const SiteReading* site : order) {
+        const std::vector<double>& here = shifts[site->site->label];
         double sum = 0;
-        for (const double shift : found->second) {
-            if (shift * found->second.front() <= 0) return false;
+        bool one_side = here.size() >= enough;
+        for (const double shift : here) {
+            one_side = one_side && shift * here.front() > 0;
             sum += std::abs(shift);
         }
-        return sum / static_cast<double>(found->second.size()) > limit_;
+        if (one_side && sum / static_cast<double>(here.size()) > limit) return site;
     }
+    return nullptr;
+}
 
-  private:
-    std::map<std::string, std::vector<double>> shifts_;
-    double limit_ = 0;
-};
+enum class Proofs { none, both_right, one_wrong };
 
-/// An engine's own proof fails, and the other's does not.
-bool proof_fails(const ProductReading& product, const FlowOptions& options,
+/// What the engines' own proofs of a product say.
+Proofs proofs_of(const ProductReading& product, const FlowOptions& options,
                  const Alignment& alignment) {
-    if (!product.proof_a && !product.proof_b) return false;
     const auto type_of = [](const EngineTrace& engine, const std::vector<std::size_t>& products) {
         const int weight = products.empty() ? -1 : engine.products[products.front()].weight;
         return weight < 0 ? std::string{}
@@ -90,7 +92,9 @@ bool proof_fails(const ProductReading& product, const FlowOptions& options,
                        proof_floor(options.a, type_of(*alignment.a, product.pair->a));
     const bool bad_b = product.proof_b.value_or(0) >
                        proof_floor(options.b, type_of(*alignment.b, product.pair->b));
-    return bad_a != bad_b;
+    if (bad_a != bad_b) return Proofs::one_wrong;
+    if (!bad_a && !bad_b && product.proof_a && product.proof_b) return Proofs::both_right;
+    return Proofs::none;
 }
 
 std::string place_text(const SuspectPlace& place) {
@@ -99,9 +103,113 @@ std::string place_text(const SuspectPlace& place) {
                        place.site->site->label);
 }
 
-const SiteReading* first_site(const PassReadings& pass) {
-    return pass.empty() ? nullptr : &pass.front();
-}
+class Search {
+  public:
+    Search(const Alignment& alignment, const std::vector<PassReadings>& readings,
+           Measurer& measurer, const FlowOptions& options)
+        : alignment_{alignment}, readings_{readings}, measurer_{measurer}, options_{options} {}
+
+    BlameResult run() {
+        walk();
+        const SiteReading* before = result_.blame ? result_.blame->place.site : stop_;
+        if (const SiteReading* site = find_energy_shift(readings_, before, options_)) {
+            Blame blame = suspect({site, nullptr});
+            if (!blame.findings.empty() && is_structured(blame.findings.front()))
+                result_.blame = std::move(blame);
+        }
+        return std::move(result_);
+    }
+
+  private:
+    Blame suspect(const SuspectPlace& place) {
+        Blame blame;
+        blame.place = place;
+        blame.suspect = build_suspect(alignment_, place, readings_, measurer_, options_);
+        blame.findings = find_signatures(blame.suspect);
+        return blame;
+    }
+
+    /// True: blamed.
+    bool look(const SuspectPlace& place, double gain, bool proven) {
+        Blame blame = suspect(place);
+        const bool structured = !blame.findings.empty() && is_structured(blame.findings.front());
+        if (proven || gain > floors::certain || structured) {
+            result_.blame = std::move(blame);
+            return true;
+        }
+        if (++doubts_ <= 3)
+            result_.doubts.push_back(fmt::format(
+                "{} is off by {:.1e}, {:.1f} times what was expected, and looks like no known bug",
+                place_text(place), blame.suspect.error, gain));
+        return false;
+    }
+
+    /// Weight and product are right by the records of both engines: then the inputs differ in a way
+    /// that sketches do not show.
+    bool look_before(const SiteReading& site, const ProductReading& product) {
+        if (product.y.gain <= floors::certain) return false;
+        Blame blame = suspect({&site, nullptr});
+        blame.findings.insert(
+            blame.findings.begin(),
+            finding("column_permutation", 0.7,
+                    fmt::format("{} is right by each engine's own numbers (to {:.1e} and {:.1e}), "
+                                "the weights are the same, and the results differ by {:.1e}: the "
+                                "inputs differ in a way that no digest of theirs shows, such as "
+                                "two features exchanged",
+                                place_text({&site, &product}), *product.proof_a, *product.proof_b,
+                                product.y.error),
+                    "the whole input rows of this product in both engines"));
+        blame.shown_by = &product.y;
+        result_.blame = std::move(blame);
+        return true;
+    }
+
+    bool look_at(const SiteReading& site) {
+        const Reading& bracket = site.products.empty() ? site.tensor : site.x;
+        if ((bracket.nonfinite || bracket.gain > floors::suspicious) &&
+            look({&site, nullptr}, bracket.gain, bracket.nonfinite))
+            return true;
+        for (const ProductReading& product : site.products) {
+            const bool other_weight = product.y.measured && has_other_weight(alignment_, product);
+            const Proofs proofs = proofs_of(product, options_, alignment_);
+            const bool off = product.y.gain > floors::suspicious;
+            const bool is_right = proofs == Proofs::both_right && !product.other_weight &&
+                                  product.pair->match >= 0 && !product.y.nonfinite;
+            if (off && is_right) {
+                if (look_before(site, product)) return true;
+                continue;
+            }
+            const bool proven = product.y.nonfinite || proofs == Proofs::one_wrong || other_weight;
+            if ((proven || off) && look({&site, &product}, product.y.gain, proven)) return true;
+        }
+        return false;
+    }
+
+    void walk() {
+        bool token_differs = false;
+        for (const PassReadings& pass : readings_) {
+            if (pass.empty()) continue;
+            if (token_differs && pass.front().x.gain > floors::suspicious) {
+                // Another token was chosen, and fed back: nothing behind that can be compared.
+                result_.tokens_part_at = pass.front().pass;
+                stop_ = &pass.front();
+                return;
+            }
+            for (const SiteReading& site : pass) {
+                if (doubts_ > max_doubts || look_at(site)) return;
+                token_differs = token_differs || site.token_differs;
+            }
+        }
+    }
+
+    const Alignment& alignment_;
+    const std::vector<PassReadings>& readings_;
+    Measurer& measurer_;
+    const FlowOptions& options_;
+    BlameResult result_;
+    const SiteReading* stop_ = nullptr;
+    int doubts_ = 0;
+};
 
 }  // namespace
 
@@ -117,52 +225,7 @@ double proof_floor(const Arithmetic& engine, const std::string& weight_type) {
 
 BlameResult find_blame(const Alignment& alignment, const std::vector<PassReadings>& readings,
                        Measurer& measurer, const FlowOptions& options) {
-    BlameResult result;
-    const EnergyShifts shifts{readings, options};
-    bool token_differs = false;
-    int doubts = 0;
-    const auto look = [&](const SuspectPlace& place, double gain, bool proven) {
-        Blame blame;
-        blame.place = place;
-        blame.suspect = build_suspect(alignment, place, readings, measurer, options);
-        blame.findings = find_signatures(blame.suspect);
-        const bool structured = !blame.findings.empty() && is_structured(blame.findings.front());
-        if (proven || gain > floors::certain || structured) {
-            result.blame = std::move(blame);
-            return true;
-        }
-        if (++doubts <= 3)
-            result.doubts.push_back(fmt::format(
-                "{} is off by {:.1e}, {:.1f} times what was expected, and looks like no known bug",
-                place_text(place), blame.suspect.error, gain));
-        return false;
-    };
-    for (const PassReadings& pass : readings) {
-        const SiteReading* first = first_site(pass);
-        if (first != nullptr && token_differs && first->x.gain > floors::suspicious) {
-            // Another token was chosen, and fed back: nothing behind that can be compared.
-            result.tokens_part_at = first->pass;
-            break;
-        }
-        for (const SiteReading& site : pass) {
-            if (doubts > max_doubts) return result;
-            const Reading& bracket = site.products.empty() ? site.tensor : site.x;
-            const bool off = bracket.nonfinite || bracket.gain > floors::suspicious;
-            if ((off || shifts.stands_out(site.site->label)) &&
-                look({&site, nullptr}, bracket.gain, bracket.nonfinite))
-                return result;
-            for (const ProductReading& product : site.products) {
-                const bool proven = product.y.nonfinite ||
-                                    proof_fails(product, options, alignment) ||
-                                    (product.y.measured && has_other_weight(alignment, product));
-                if ((proven || product.y.gain > floors::suspicious) &&
-                    look({&site, &product}, product.y.gain, proven))
-                    return result;
-            }
-            token_differs = token_differs || site.token_differs;
-        }
-    }
-    return result;
+    return Search{alignment, readings, measurer, options}.run();
 }
 
 }  // namespace orch

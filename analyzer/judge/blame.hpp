@@ -17,6 +17,9 @@ struct Blame {
     SuspectPlace place;
     Suspect suspect;
     std::vector<Finding> findings;  ///< by falling confidence; may be empty
+    /// What shows it, where that is not the place itself: a product that is right by its own
+    /// numbers, so that its input must be wrong.
+    const Reading* shown_by = nullptr;
 };
 
 struct BlameResult {

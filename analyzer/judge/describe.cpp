@@ -21,6 +21,8 @@ Words words_of_product(const Blame& blame) {
     Words words;
     const Part part = blame.suspect.part;
     words.op = part_name(part);
+    if (!blame.findings.empty() && !blame.findings.front().op.empty())
+        words.op = blame.findings.front().op;
     words.layer = blame.suspect.layer;
     words.checkpoint = part == Part::head || words.layer < 0
                            ? words.op
@@ -163,7 +165,8 @@ FirstDivergence describe(const Alignment& alignment, const Blame& blame,
     FirstDivergence found;
     const SiteReading& site = *blame.place.site;
     const bool is_tensor = site.products.empty();
-    const Reading& reading = is_tensor                        ? site.tensor
+    const Reading& reading = blame.shown_by != nullptr        ? *blame.shown_by
+                             : is_tensor                      ? site.tensor
                              : blame.place.product != nullptr ? blame.place.product->y
                                                               : site.x;
     const Words words = is_tensor                        ? words_of_tensor(blame)

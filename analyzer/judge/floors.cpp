@@ -75,6 +75,9 @@ double narrow_rounding(const Arithmetic& engine) {
 
 double step_floor(Step step, const Arithmetic& a, const Arithmetic& b, std::int64_t position) {
     double floor = both(floors::f32, both(narrow(a, step), narrow(b, step)));
+    // The embedding table has the weights' type, or a finer one.
+    if (step == Step::embedding && a.weights != b.weights)
+        floor = both(floor, both(floors::rounding(a.weights), floors::rounding(b.weights)));
     if (step != Step::attention) return floor;
     for (const Arithmetic* engine : {&a, &b}) {
         if (is_f16_cache(*engine)) {

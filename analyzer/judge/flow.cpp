@@ -53,7 +53,8 @@ Reading read_matrix(const MatrixPair& matrix, const Expected& expected) {
         if (matrix.a.mixed && matrix.b.mixed)
             error = sketch_error(*matrix.a.mixed, *matrix.b.mixed, matrix.a.energy);
         else if (!matrix.same_bits)
-            error = sum_error(matrix.a.energy, matrix.a.sum, matrix.b.energy, matrix.b.sum);
+            error = sum_error(matrix.a.energy, matrix.a.sum, matrix.b.energy, matrix.b.sum,
+                              matrix.a.rows);
         reading.whole = error;
         take(reading, whole_matrix, error, expected(whole_matrix));
         if (apart(matrix.a.nonfinite, matrix.b.nonfinite)) reading.nonfinite = true;
@@ -115,6 +116,7 @@ struct Flow::Stream {
     struct Row {
         Sketch a{};
         Sketch difference{};
+        double unseen = 0;  ///< squared size of differences that no sketch shows
     };
     std::map<std::int64_t, Row> rows;  ///< whole_matrix: the mixed sketch
     const std::map<int, NamedRows>* named = nullptr;
@@ -133,11 +135,32 @@ struct Flow::Stream {
         named = &pass.stream;
         const auto found = pass.stream.find(-1);
         if (found == pass.stream.end()) return;
-        for (const auto& [position, row] : found->second.rows)
-            if (row.sketch) rows[position].a = *row.sketch;
+        const auto& other = pass.embedding_b;
+        for (const auto& [position, row] : found->second.rows) {
+            if (!row.sketch) continue;
+            rows[position].a = *row.sketch;
+            if (other && other->rows.contains(position) && other->rows.at(position).sketch)
+                rows[position].difference =
+                    subtracted(*other->rows.at(position).sketch, *row.sketch);
+        }
         const auto& whole = found->second.whole;
-        if (whole && whole->mixed && whole->rows > 1) rows[whole_matrix].a = *whole->mixed;
+        if (whole && whole->mixed && whole->rows > 1) {
+            rows[whole_matrix].a = *whole->mixed;
+            if (other && other->whole && other->whole->mixed && other->whole->rows == whole->rows)
+                rows[whole_matrix].difference = subtracted(*other->whole->mixed, *whole->mixed);
+        }
         started = true;
+    }
+
+    /// What the first norm shows of the embedding's difference, where nothing else does.
+    void start_with(const Reading& first_input) {
+        for (auto& [position, row] : rows) {
+            if (squared(row.difference) > 0) continue;
+            const double error = position == whole_matrix
+                                     ? first_input.whole.value_or(first_input.typical)
+                                     : first_input.typical;
+            row.unseen = error * error * squared(row.a);
+        }
     }
 
     void add(const MatrixPair& y, double rounding) {
@@ -174,7 +197,8 @@ struct Flow::Stream {
             if (known.contains(position)) energy = known.at(position).energy;
         }
         if (energy <= 0) return {};
-        return std::sqrt(squared(found->second.difference) / energy + roundings);
+        const double size = squared(found->second.difference) + found->second.unseen;
+        return std::sqrt(size / energy + roundings);
     }
 };
 
@@ -274,7 +298,8 @@ SiteReading Flow::read_site(const SiteData& data, Stream& stream) {
             double in = stream.worst;
             if (label.ends_with("_output")) in = stream.error(position, {}).value_or(in);
             if (label == "embedding") in = 0;
-            const double floor = step_floor(Step::tensor, options_.a, options_.b, position);
+            const Step step = label == "embedding" ? Step::embedding : Step::tensor;
+            const double floor = step_floor(step, options_.a, options_.b, position);
             return std::max(std::hypot(floors::amplification * in, floor), known(label + " x"));
         });
         stream.worst = std::max(stream.worst, result.tensor.typical);
@@ -282,6 +307,7 @@ SiteReading Flow::read_site(const SiteData& data, Stream& stream) {
     }
     result.bracket_floor = step_floor(result.step, options_.a, options_.b,
                                       std::max<std::int64_t>(0, result.x.position));
+    if (result.step == Step::embedding && result.x.measured) stream.start_with(result.x);
     if (is_qkv(data.site->part) && result.x.measured)
         cached_[layer] = std::max(cached_[layer], result.x.typical);
     return result;

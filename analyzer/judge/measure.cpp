@@ -179,10 +179,14 @@ void Measurer::read_stream(PassData& data, const PassPair& pass) {
              engine.passes[static_cast<std::size_t>(engine_pass)].tensors) {
             const Entry& entry = engine.trace->entries()[index];
             const auto layer = stream_layer(engine.trace->string(entry.checkpoint));
-            if (!layer || data.stream.contains(*layer)) continue;
+            const bool both = of_b && layer == -1 && data.stream.contains(-1);
+            if (!layer || (data.stream.contains(*layer) && !both)) continue;
             const Call call = read_call(engine, of_b ? parser_b_ : parser_a_, entry,
                                         range(of_b, engine_pass, pass));
-            data.stream[*layer] = {call.y.rows, call.y.side};
+            if (both)
+                data.embedding_b = {call.y.rows, call.y.side};
+            else
+                data.stream[*layer] = {call.y.rows, call.y.side};
         }
     }
 }

@@ -65,8 +65,10 @@ struct PassData {
     std::int64_t first_position = 0;
     std::int64_t tokens = 0;
     std::vector<SiteData> sites;
-    /// Residual stream as far as either engine names it: embedding under -1, outputs of layers.
+    /// Residual stream as far as either engine names it: embedding under -1, outputs of layers. Of
+    /// the reference where both do.
     std::map<int, NamedRows> stream;
+    std::optional<NamedRows> embedding_b;  ///< where both name it
 };
 
 /// Positions of a pass, for engines that count rows.

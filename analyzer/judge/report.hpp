@@ -145,6 +145,8 @@ struct PairReport {
     std::uint64_t weights_matched = 0;
     std::uint64_t weights_a = 0;
     std::uint64_t weights_b = 0;
+    std::uint64_t weights_found_a = 0;  ///< of weights_a, those in a match
+    std::uint64_t weights_found_b = 0;
     std::vector<std::string> weights_changed;  ///< sentences
     std::vector<SiteRow> sites;
     Drift drift;
@@ -166,7 +168,8 @@ struct Report {
     std::string medoid;
     std::string outlier;  ///< empty: none
     std::string outlier_because;
-    std::string nearest;                                     ///< to the baseline
+    std::string baseline;  ///< the engine that is taken for the most accurate
+    std::string nearest;   ///< to the baseline
     std::vector<std::vector<std::string>> shared_libraries;  ///< groups of teams counted once
     struct Outlier {
         std::string checkpoint;

@@ -28,12 +28,14 @@ std::optional<Finding> find_low_precision(const Suspect& suspect);
 
 // signatures_rows.cpp: right numbers in the wrong place
 std::optional<Finding> find_row_permutation(const Suspect& suspect);
+std::optional<Finding> find_repeated_row(const Suspect& suspect);
 std::optional<Finding> find_stale(const Suspect& suspect);
 std::optional<Finding> find_column_permutation(const Suspect& suspect);
 std::optional<Finding> find_transposition(const Suspect& suspect);
 
 // signatures_product.cpp
 std::optional<Finding> find_weight_fault(const Suspect& suspect);
+std::optional<Finding> find_part_fault(const Suspect& suspect);
 std::optional<Finding> find_dropped_k_tail(const Suspect& suspect);
 std::optional<Finding> find_product(const Suspect& suspect);
 

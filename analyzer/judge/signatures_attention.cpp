@@ -60,14 +60,26 @@ std::vector<std::int64_t> rows_like_the_first(const Suspect& suspect, const Rows
     return result;
 }
 
-std::optional<Finding> find_window(const Rows& rows) {
+/// Position 1 tells nothing where its value is that of position 0: any weights give the same.
+bool tells_something(const Suspect& suspect, const SuspectRow& row) {
+    const auto first = suspect.values.find({row.pass, 0});
+    const auto own = suspect.values.find({row.pass, row.row.position});
+    if (first == suspect.values.end() || own == suspect.values.end()) return row.row.position >= 2;
+    return row_error(first->second.a, own->second.a, true) > 0.2;
+}
+
+std::optional<Finding> find_window(const Suspect& suspect, const Rows& rows) {
     const SuspectRow* before = nullptr;
     for (const SuspectRow* row : rows.prefill) {
         if (!row->off()) {
             before = row;
             continue;
         }
-        if (before == nullptr || row->row.position < 2) return {};
+        const bool seen = std::any_of(rows.prefill.begin(), rows.prefill.end(), [&](auto* r) {
+            return r->row.position > 0 && r->row.position < row->row.position &&
+                   tells_something(suspect, *r);
+        });
+        if (before == nullptr || !seen) return {};
         std::vector<double> later;
         for (const SuspectRow* other : rows.prefill)
             if (other->row.position >= row->row.position) later.push_back(other->error);
@@ -117,7 +129,7 @@ std::optional<Finding> find_mask(const Suspect& suspect) {
                                        rows.first->error, last->row.position, last->error),
                            "the last position off, or position 0 right");
     }
-    return find_window(rows);
+    return find_window(suspect, rows);
 }
 
 std::optional<Finding> find_gqa_map(const Suspect& suspect) {
@@ -150,12 +162,26 @@ std::optional<Finding> find_attention_scale(const Suspect& suspect) {
         variance += (shift - mean) * (shift - mean) / static_cast<double>(shifts.size() - 1);
         one_side += shift * mean > 0 ? 1 : 0;
     }
+    // A wrong rotation grows with position; wrong sharpness is there from the second position on.
+    std::vector<double> early;
+    std::vector<double> late;
+    std::vector<double> errors;
+    for (const SuspectRow* row : rows.prefill) {
+        if (row->row.position == 0 || !tells_something(suspect, *row)) continue;
+        (early.size() < 2 ? early : late).push_back(row->error);
+        errors.push_back(row->error);
+    }
+    const bool grows = !early.empty() && !late.empty() && median(late) > 4 * median(early);
+    const bool small_shift = std::abs(mean) < 0.8 * median(errors);
     const auto count = static_cast<double>(shifts.size());
     const double t = std::abs(mean) / std::sqrt(std::max(variance, 1e-300) / count);
     const double share = static_cast<double>(one_side) / count;
     if (t < 2.5 || share < 0.8) return {};
     return finding(
-        "attention_scale", share > 0.99 ? 0.85 : 0.7,
+        "attention_scale",
+        grows && small_shift ? 0.5
+        : share > 0.99       ? 0.85
+                             : 0.7,
         fmt::format("position 0 is right, and {:.0f} % of {} later rows have {} energy "
                     "than the reference's (by {:.0f} % in the middle): the weights of "
                     "attention are too {}",

@@ -133,11 +133,13 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
     Attempt moved{"last addend of this and the row before", {}, {}, {}};
     double open = 0;
     double noise = 0;
+    std::vector<double> sizes;
     for (const NormRow& row : suspect.norm_rows) {
         if (!row.at.off() || !row.before || !row.addend) continue;
         const RowDigest& a = row.at.row.a;
         const RowDigest& b = row.at.row.b;
         if (!a.sketch || !b.sketch || a.energy <= 0) continue;
+        sizes.push_back(b.energy / a.energy);
         const double size =
             std::sqrt(a.energy / std::max(squared(added(*row.before, *row.addend)), 1e-300));
         last.rows.push_back({*a.sketch, *b.sketch, {*row.addend}});
@@ -153,6 +155,8 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
         noise += row.at.expected * row.at.expected;
     }
     if (last.rows.empty() || open < noise) return {};
+    // A norm brings any stream to one size, a wrong sum as well as a right one.
+    if (std::abs(std::log(std::max(median(sizes), 1e-300))) > 0.4) return {};
     Attempt* best = nullptr;
     for (Attempt* attempt : {&last, &earlier, &moved}) {
         if (attempt->rows.empty()) continue;
@@ -160,7 +164,8 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
         if (best == nullptr || attempt->fit.explained > best->fit.explained + 0.05) best = attempt;
     }
     const double explained = best->fit.explained;
-    if (explained < std::max(0.75, 2 * best->fit.by_chance)) return {};
+    // The norm's weights bend the direction, the more the less even they are.
+    if (explained < std::max(0.45, 3 * best->fit.by_chance)) return {};
     std::vector<double> weights;
     for (std::size_t i = 0; i < best->rows.size(); ++i)
         weights.push_back(1 + best->fit.factors[i][0] / best->sizes[i]);
@@ -169,7 +174,7 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
                                    ? std::string{"as if nothing but that addend were there"}
                                    : fmt::format("as if it were added {:.2f} times", weight);
     Finding result = finding(
-        "residual", std::min(0.95, 0.35 + 0.6 * explained),
+        "residual", std::min(0.95, 0.4 + 0.55 * explained),
         fmt::format("{:.0f} % of the difference in {} rows lies along the {} of the residual "
                     "stream, {} ({:.0f} % would by chance)",
                     100 * explained, best->rows.size(), best->what, amount,
@@ -214,7 +219,14 @@ std::optional<Finding> find_norm(const Suspect& suspect) {
     const Sketch ones = sketch_of_ones(suspect.cols);
     const double alike =
         std::abs(dot(ones, line.line)) / std::max(std::sqrt(squared(ones)), 1e-300);
-    if (differences.size() >= 3 && line.share > std::max(0.8, line.by_chance) && alike > 0.9)
+    double sum_a = 0;
+    double sum_b = 0;
+    for (const NormRow& row : suspect.norm_rows) {
+        sum_a += std::abs(row.at.row.a.sum);
+        sum_b += std::abs(row.at.row.b.sum);
+    }
+    const bool one_line = line.share > std::max(0.8, line.by_chance) && alike > 0.9;
+    if (differences.size() >= 3 && one_line && sum_b < 0.4 * sum_a)
         return finding("norm", 0.93,
                        fmt::format("{:.0f} % of the difference is one number added to every "
                                    "feature, another one in each row: as if the mean were taken "

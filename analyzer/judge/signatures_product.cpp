@@ -19,14 +19,20 @@ bool near(double a, double b, double size, double tolerance) {
     return std::abs(b - a) <= tolerance * std::max(size, 1e-300);
 }
 
+/// From here on two weights have nothing in common: unrelated ones differ by the root of two.
+constexpr double unrelated = 0.7;
+
 /// What two weights that are no match have in common all the same.
 std::optional<Finding> find_kinship(const WeightRecord& a, const WeightRecord& b) {
     constexpr double tolerance = 1e-4;
+    if (!a.sketch || !b.sketch ||
+        sketch_error(*a.sketch, *b.sketch, squared(*a.sketch)) < unrelated)
+        return {};
     if (!near(a.energy, b.energy, a.energy, tolerance) ||
         !near(a.absmax, b.absmax, a.absmax, tolerance))
         return {};
     const double size = std::sqrt(a.energy);
-    if (near(a.sum, -b.sum, size, tolerance) && a.sketch && b.sketch &&
+    if (near(a.sum, -b.sum, size, tolerance) &&
         near(-dot(*a.sketch, *b.sketch), squared(*a.sketch), squared(*a.sketch), 1e-2))
         return finding("sign", 0.95,
                        "the weights have one energy and largest value and opposite sums and "
@@ -43,6 +49,42 @@ std::optional<Finding> find_kinship(const WeightRecord& a, const WeightRecord& b
 
 std::string match_label(const Alignment& alignment, int match) {
     return match < 0 ? std::string{} : alignment.weights[static_cast<std::size_t>(match)].label;
+}
+
+/// In a fused weight: one part is another weight of the reference.
+std::optional<Finding> find_other_part(const Alignment& alignment, const ProductPair& pair) {
+    if (pair.a.size() < 2 || pair.b.size() != 1) return {};
+    const WeightRecord* b = weight_of(*alignment.b, pair.b);
+    if (b == nullptr || !b->sketch) return {};
+    const auto& weights = alignment.a->weights;
+    Sketch rest = *b->sketch;
+    std::vector<const Weight*> parts;
+    for (const std::size_t product : pair.a) {
+        const int weight = alignment.a->products[product].weight;
+        if (weight < 0 || !weights[static_cast<std::size_t>(weight)].record.sketch) return {};
+        parts.push_back(&weights[static_cast<std::size_t>(weight)]);
+        rest = subtracted(rest, *parts.back()->record.sketch);
+    }
+    for (const Weight* part : parts)
+        for (const Weight& other : weights) {
+            const WeightRecord& record = other.record;
+            if (&other == part || !record.sketch || record.rows != part->record.rows ||
+                record.cols != part->record.cols)
+                continue;
+            const Sketch change = subtracted(*record.sketch, *part->record.sketch);
+            const double left = sketch_error(change, rest, squared(change));
+            if (left > 0.05) continue;
+            Finding found = finding(
+                "wrong_weight", 0.95,
+                fmt::format("the fused weight is that of the reference with {} in place of {} (to "
+                            "{:.1e})",
+                            other.name.empty() ? record.id : other.name,
+                            part->name.empty() ? part->record.id : part->name, left),
+                "the sketch of the part that belongs here");
+            found.op = part_name(part->role.part);
+            return found;
+        }
+    return {};
 }
 
 /// The share of the first values of rows that did not change.
@@ -114,6 +156,13 @@ std::optional<Finding> find_weight_fault(const Suspect& suspect) {
     }
     if (suspect.product->content == Content::changed && pair.match >= 0) {
         const WeightMatch& match = alignment.weights[static_cast<std::size_t>(pair.match)];
+        if (auto other = find_other_part(alignment, pair)) return other;
+        if (match.distance > unrelated)
+            return finding("wrong_weight", 0.9,
+                           fmt::format("the weights in this place have nothing in common: their "
+                                       "sketches differ by {:.1e}",
+                                       match.distance),
+                           "the sketch of the weight that belongs here");
         return finding("weight_changed", 0.95,
                        fmt::format("the sketches of the weights differ by {:.1e}, where their "
                                    "element types explain {:.1e}",
@@ -129,23 +178,86 @@ std::optional<Finding> find_weight_fault(const Suspect& suspect) {
     return {};
 }
 
+std::optional<Finding> find_part_fault(const Suspect& suspect) {
+    if (suspect.step != Step::product || !suspect.product) return {};
+    const MatrixPair& y = suspect.product->y;
+    const auto& parts = y.parts_a;
+    if (parts.size() < 2) return {};
+    for (std::size_t part = 0; part < parts.size(); ++part) {
+        std::vector<double> squares;
+        double agree = 0;
+        double sums = 0;
+        for (std::size_t row = 0; row < y.rows.size(); ++row) {
+            double energy = y.rows[row].b.energy;
+            double sum = y.rows[row].b.sum;
+            for (std::size_t other = 0; other < parts.size(); ++other) {
+                if (other == part) continue;
+                energy -= parts[other][row].energy;
+                sum -= parts[other][row].sum;
+            }
+            const RowDigest& own = parts[part][row];
+            if (own.energy <= 0) return {};
+            squares.push_back(energy / own.energy);
+            agree += sum * own.sum;
+            sums += own.sum * own.sum;
+        }
+        if (squares.size() < 2 || sums <= 0) continue;
+        const auto [least, most] = std::minmax_element(squares.begin(), squares.end());
+        const double square = median(squares);
+        const double factor = agree / sums;
+        // Energies and sums of all rows must tell one factor for this part, and another than 1.
+        const double tolerance = 0.02 * std::max(1.0, square);
+        const bool one_factor =
+            *most - *least <= tolerance && std::abs(factor * factor - square) <= 4 * tolerance;
+        if (!one_factor || std::abs(factor - 1) < 0.02) continue;
+        const std::size_t product = suspect.product->pair->a[part];
+        const int weight = suspect.alignment->a->products[product].weight;
+        if (weight < 0) continue;
+        const Part name = suspect.alignment->a->weights[static_cast<std::size_t>(weight)].role.part;
+        Finding found = finding(
+            std::abs(factor) < 0.02 ? "zeros"
+            : factor < 0            ? "sign"
+                                    : "scale",
+            0.9,
+            fmt::format("energies and sums of all {} rows fit if the part {} is {:.3g} times the "
+                        "reference's and the other parts are right",
+                        squares.size(), part_name(name), factor),
+            "a row that needs another factor");
+        found.op = part_name(name);
+        return found;
+    }
+    return {};
+}
+
 std::optional<Finding> find_dropped_k_tail(const Suspect& suspect) {
     if (suspect.step != Step::product) return {};
     const Loss loss = loss_of(suspect);
-    if (loss.rows == 0 || loss.lost < 0.003 || loss.lost > 0.7) return {};
+    if (loss.rows == 0 || loss.squares < 1e-4) return {};
     const auto unchanged = unchanged_share(suspect);
     if (unchanged && *unchanged > 0.5) return {};
     const char* falsifier = "the product summed up over all of its inputs, and still off";
     if (!suspect.same_features) {
-        if (loss.rows < 3) return {};
+        if (loss.rows < 3 || loss.lost < 0.003 || loss.lost > 0.7) return {};
         return finding("dropped_k_tail", 0.6,
                        fmt::format("the result has {:.0f} % less energy over {} rows: a part of "
                                    "the sum is missing",
                                    100 * loss.lost, loss.rows),
                        falsifier);
     }
-    const double ratio = loss.squares / loss.lost;
-    if (ratio < 0.45 || ratio > 2.2 || loss.exactness < 0.02) return {};
+    const double ratio = loss.squares / std::max(loss.lost, 1e-12);
+    if (loss.exactness < 0.02 || suspect.share_of_fullest_place() > 0.6) return {};
+    if (ratio < 0.45 || ratio > 2.2) {
+        // Inputs that hang together: what is left out is not at right angles to the rest.
+        const ScaleFit fit = fit_scale(suspect.off_pairs());
+        const bool alike = fit.factor > 0.4 && fit.factor < 1.4 && fit.left < 0.9;
+        if (!alike || (unchanged && *unchanged > 0.2)) return {};
+        return finding("dropped_k_tail", 0.6,
+                       fmt::format("every feature is off, and the result still points where it "
+                                   "should ({:.2f} of it, {:.2f} beside it): a part of each sum is "
+                                   "missing",
+                                   fit.factor, fit.left),
+                       falsifier);
+    }
     return finding("dropped_k_tail", 0.82,
                    fmt::format("every feature is off; the result lost {:.1f} % of its energy and "
                                "differs by {:.1f} %, as when a part of each sum is left out",
@@ -163,6 +275,13 @@ std::optional<Finding> find_product(const Suspect& suspect) {
                                    "energy), all others are right",
                                    loss.rows, 100 * loss.lost),
                        "a value other than zero in those features");
+    if (suspect.same_features && suspect.share_of_fullest_place() > 0.9)
+        return finding("product", 0.9,
+                       fmt::format("{:.0f} % of the difference lies in one of the sixteen groups "
+                                   "of features that sketches tell apart: a single feature is "
+                                   "wrong",
+                                   100 * suspect.share_of_fullest_place()),
+                       "a feature of another group that is off");
     if (unchanged && *unchanged > 0.5)
         return finding("product", 0.75,
                        fmt::format("{:.0f} % of the first values of the rows are right: some "

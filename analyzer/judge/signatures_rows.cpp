@@ -50,7 +50,7 @@ Moved fits(const Suspect& suspect, const Suspect::InPass& pass, const To& to) {
         const auto own = pass.matrix.all_a.find(position);
         const double error =
             own == pass.matrix.all_a.end() ? 1 : distance(own->second, b, suspect.same_features);
-        if (is_same(found, std::max(pass.expected, suspect.expected), error)) {
+        if (is_same(found, suspect.noise(), error)) {
             ++moved.matched;
             if (moved.pairs.size() < 3)
                 moved.pairs.push_back(fmt::format("{} holds {}", position, source));
@@ -95,8 +95,8 @@ std::optional<Finding> find_row_permutation(const Suspect& suspect) {
             ++off;
             for (const auto& [position, a] : pass.matrix.all_a)
                 if (position != row->row.position &&
-                    is_same(distance(a, row->row.b, suspect.same_features),
-                            std::max(row->expected, suspect.expected), row->error)) {
+                    is_same(distance(a, row->row.b, suspect.same_features), suspect.noise(),
+                            row->error)) {
                     ++matched;
                     break;
                 }
@@ -106,6 +106,32 @@ std::optional<Finding> find_row_permutation(const Suspect& suspect) {
                            fmt::format("{} of {} rows that differ are other rows of the reference",
                                        matched, off),
                            "a row that holds its own position's values");
+    }
+    return {};
+}
+
+/// Where the reference shows too few rows: neighbours of the other engine that are one and the same
+/// although their inputs are not.
+std::optional<Finding> find_repeated_row(const Suspect& suspect) {
+    for (std::size_t i = 0; i < suspect.passes.size() && i < suspect.inputs.size(); ++i) {
+        const MatrixPair& m = suspect.passes[i].matrix;
+        if (suspect.step != Step::product || m.all_a.size() > 1) continue;
+        const auto& inputs = suspect.inputs[i].all_b;
+        for (const auto& [position, row] : m.all_b) {
+            const auto next = m.all_b.find(position + 1);
+            const auto input = inputs.find(position);
+            const auto next_input = inputs.find(position + 1);
+            if (next == m.all_b.end() || input == inputs.end() || next_input == inputs.end())
+                continue;
+            if (row_error(row, next->second, true) > 1e-6 ||
+                row_error(input->second, next_input->second, true) < 0.1)
+                continue;
+            return finding("position_offset", 0.85,
+                           fmt::format("{} has one result for positions {} and {}, whose inputs "
+                                       "differ",
+                                       suspect.team_b, position, position + 1),
+                           "two results that differ there");
+        }
     }
     return {};
 }
@@ -126,8 +152,13 @@ std::optional<Finding> find_stale(const Suspect& suspect) {
                                      : row_error(own->second, now, suspect.same_features);
             if (error > floors::suspicious * pass.expected) {
                 ++off;
-                const double found = row_error(old, now, true);
-                if (found <= 0.02 * error) {
+                // What it kept may be its own last result, or what that should have been.
+                const auto right = before->matrix.all_a.find(old_position);
+                double found = row_error(old, now, true);
+                if (found > 0.02 * error && right != before->matrix.all_a.end())
+                    found = row_error(right->second, now, suspect.same_features);
+                const double limit = std::max(0.02 * error, 1.5 * suspect.noise());
+                if (found <= std::min(limit, 0.2 * error)) {
                     ++stale;
                     if (because.empty())
                         because = fmt::format(
@@ -172,7 +203,7 @@ std::optional<Finding> find_transposition(const Suspect& suspect) {
         const double whole = std::max({relative(m.a.energy, m.b.energy, m.a.energy) / 2,
                                        relative(m.a.sum, m.b.sum, norm),
                                        relative(m.a.absmax, m.b.absmax, m.a.absmax)});
-        const double expected = std::max(pass.expected, suspect.expected);
+        const double expected = 2 * suspect.noise();
         double rows = 0;
         for (const RowPair& row : m.rows)
             rows = std::max(rows, relative(row.a.energy, row.b.energy, row.a.energy));

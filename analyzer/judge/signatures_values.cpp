@@ -105,8 +105,8 @@ std::optional<Finding> find_zeros(const Suspect& suspect) {
     std::size_t zero_b = 0;
     std::size_t zero_a = 0;
     for (const SuspectRow* row : off) {
-        zero_b += row->row.b.energy <= 1e-14 * row->row.a.energy ? 1 : 0;
-        zero_a += row->row.a.energy <= 1e-14 * row->row.b.energy ? 1 : 0;
+        zero_b += row->row.b.absmax == 0 && row->row.b.nonfinite.total() == 0 ? 1 : 0;
+        zero_a += row->row.a.absmax == 0 && row->row.a.nonfinite.total() == 0 ? 1 : 0;
     }
     const std::size_t zero = std::max(zero_a, zero_b);
     if (zero * 2 < off.size()) return {};
@@ -179,6 +179,14 @@ std::optional<Finding> find_bias(const Suspect& suspect) {
         most = std::max(most, std::abs(along));
     }
     if (!one_sign || least < (in_stream ? 0.25 : 0.5) * most) return {};
+    if (suspect.share_of_fullest_place() > 0.9) return {};  // one feature, not all
+    // A few generated rows may well be wrong in a like way, as when one cached row is.
+    const auto any = [&](const auto& test) {
+        return std::any_of(suspect.rows.begin(), suspect.rows.end(), test);
+    };
+    const bool has_prompt = any([](const SuspectRow& row) { return row.prefill; });
+    const bool prompt_off = any([](const SuspectRow& row) { return row.prefill && row.off(); });
+    if (has_prompt && !prompt_off && line.share < 0.98) return {};
     const Sketch ones = sketch_of_ones(suspect.cols);
     const double alike =
         std::abs(dot(ones, line.line)) / std::max(std::sqrt(squared(ones)), 1e-300);
@@ -212,6 +220,7 @@ std::optional<Finding> find_low_precision(const Suspect& suspect) {
         result.team_because = "its values have fewer significant bits here than elsewhere";
         return result;
     }
+    if (!suspect.same_features || suspect.share_of_fullest_place() > 0.6) return {};
     // Without exact values: rounding is small, of one relative size, and takes no side.
     double least = 1e300;
     double most = 0;

@@ -93,15 +93,16 @@ double sketch_error(const Sketch& a, const Sketch& b, double energy_a) {
     return std::sqrt(difference / std::max(energy_a, nothing));
 }
 
-double sum_error(double energy_a, double sum_a, double energy_b, double sum_b) {
+double sum_error(double energy_a, double sum_a, double energy_b, double sum_b, std::int64_t rows) {
     const double norm_a = std::sqrt(std::max(energy_a, nothing));
+    const double shared = std::sqrt(static_cast<double>(std::max<std::int64_t>(1, rows)));
     const double by_energy = std::abs(std::sqrt(energy_b) - std::sqrt(energy_a));
-    return std::max(by_energy, std::abs(sum_b - sum_a)) / norm_a;
+    return std::max(by_energy, std::abs(sum_b - sum_a) / shared) / norm_a;
 }
 
 double row_error(const RowDigest& a, const RowDigest& b, bool same_features) {
     if (same_features && a.sketch && b.sketch) return sketch_error(*a.sketch, *b.sketch, a.energy);
-    return sum_error(a.energy, a.sum, b.energy, b.sum);
+    return sum_error(a.energy, a.sum, b.energy, b.sum, 1);
 }
 
 ScaleFit fit_scale(std::span<const RowPair> rows) {

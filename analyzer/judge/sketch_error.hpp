@@ -35,7 +35,8 @@ struct RowPair {
 double row_error(const RowDigest& a, const RowDigest& b, bool same_features);
 
 /// The same for numbers of whole matrices.
-double sum_error(double energy_a, double sum_a, double energy_b, double sum_b);
+/// Differences of many rows may share a sign, so the sum of `rows` rows says less than that of one.
+double sum_error(double energy_a, double sum_a, double energy_b, double sum_b, std::int64_t rows);
 double sketch_error(const Sketch& a, const Sketch& b, double energy_a);
 
 /// b ≈ factor · a over all rows. `left` is what remains, `error` what there was without the

@@ -124,6 +124,7 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label) 
             if (is_addend(product.role.part)) addend = &product.y;
     }
     if (next == nullptr || addend == nullptr) return {};
+    constexpr double too_large = 1e10;  // what comes behind garbage tells nothing
     std::vector<DirectionRow> rows;
     double energy = 0;
     for (const RowPair& row : next->products.front().x.rows) {
@@ -132,6 +133,9 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label) 
                          [&](const RowPair& other) { return other.position == row.position; });
         if (change == addend->rows.end() || !change->a.sketch || !change->b.sketch) continue;
         if (!row.a.sketch || !row.b.sketch) continue;
+        if (row.b.nonfinite.total() > 0 || change->b.absmax > too_large ||
+            change->b.nonfinite.total() > 0)
+            return {};
         rows.push_back(
             {*row.a.sketch, *row.b.sketch, {subtracted(*change->b.sketch, *change->a.sketch)}});
         energy += row.a.energy;
@@ -168,6 +172,27 @@ std::vector<RowPair> Suspect::off_pairs() const {
     for (const SuspectRow* row : off_rows())
         result.push_back(row->row);
     return result;
+}
+
+double Suspect::noise() const {
+    double most = 0;
+    for (const SuspectRow& row : rows)
+        most = std::max(most, row.expected);
+    return most;
+}
+
+double Suspect::share_of_fullest_place() const {
+    Sketch squares{};
+    for (const SuspectRow* row : off_rows()) {
+        if (!row->row.a.sketch || !row->row.b.sketch) continue;
+        const Sketch difference = subtracted(*row->row.b.sketch, *row->row.a.sketch);
+        for (std::size_t j = 0; j < squares.size(); ++j)
+            squares[j] += difference[j] * difference[j];
+    }
+    double total = 0;
+    for (const double square : squares)
+        total += square;
+    return total > 0 ? *std::max_element(squares.begin(), squares.end()) / total : 0;
 }
 
 Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,

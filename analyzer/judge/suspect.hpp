@@ -69,6 +69,9 @@ struct Suspect {
 
     std::vector<const SuspectRow*> off_rows() const;
     std::vector<RowPair> off_pairs() const;
+    double noise() const;  ///< the largest that is expected of a row
+    /// The share of the difference that lies in the fullest of the sketches' sixteen places.
+    double share_of_fullest_place() const;
 };
 
 /// Where it is, for the builder.

@@ -24,48 +24,78 @@ bool is_digit(char c) {
 
 struct Digits {
     std::uint64_t number = 0;
-    int count = 0;  ///< counted even where `number` has overflowed
+    unsigned count = 0;
 };
 
-/// Up to eight at a time, as bytes of one word. The first digit is in the lowest byte.
-const char* read_digits(const char* at, Digits& digits) {
+/// Up to eight digits at once, as bytes of one word: the first digit is in the lowest byte.
+[[gnu::always_inline]] inline Digits eight_digits(const char* at) {
     static_assert(std::endian::native == std::endian::little);
     constexpr std::uint64_t ones = 0x0101010101010101U;
-    for (;;) {
-        std::uint64_t word;
-        std::memcpy(&word, at, sizeof word);
-        word ^= ones * '0';
-        // The top bit of each byte that is no digit; carries only spoil bytes behind the first.
-        const std::uint64_t others = ((word + ones * (0x80 - 10)) | word) & ones * 0x80;
-        const int count = others == 0 ? 8 : std::countr_zero(others) / 8;
-        if (count == 0) return at;
-        word <<= 64 - 8 * count;  // zeros come in front
-        word = word * 10 + (word >> 8);
-        word = (word & 0x00ff00ff00ff00ffU) * ((100U << 16) + 1) >> 16;
-        // NOLINTNEXTLINE(readability-magic-numbers)
-        word = (word & 0x0000ffff0000ffffU) * ((std::uint64_t{10000} << 32) + 1) >> 32;
-        digits.number = digits.number * integer_tens[static_cast<std::size_t>(count)] + word;
-        digits.count += count;
-        at += count;
-        if (count < 8) return at;
-    }
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    word ^= ones * '0';
+    // The top bit of each byte that is no digit; a carry only spoils bytes behind the first such.
+    const std::uint64_t others = ((word + ones * (0x80 - 10)) | word) & ones * 0x80;
+    const auto count = static_cast<unsigned>(std::countr_zero(others)) / 8;  // 8: all are digits
+    // Zeros come in front; in two steps, for no shift by 64 is defined.
+    word = word << 4 * (8 - count) << 4 * (8 - count);
+    // Neighbours are joined: to numbers of two digits, of four, of eight.
+    word = word * 10 + (word >> 8);
+    word = ((word & 0x00ff00ff00ff00ffU) * ((100U << 16) + 1)) >> 16;
+    word = ((word & 0x0000ffff0000ffffU) * ((std::uint64_t{10000} << 32) + 1)) >> 32;
+    return {word, count};
 }
 
-/// Behind the number; null: it is none, or none that a double holds.
-const char* read_number(const char* at, double& value) {
+/// Up to sixteen digits behind `number`, without a branch: how many there are cannot be foreseen.
+[[gnu::always_inline]] inline Digits sixteen_digits(const char* at, std::uint64_t number) {
+    const Digits first = eight_digits(at);
+    Digits second = eight_digits(at + 8);
+    const std::uint64_t all = first.count == 8 ? ~std::uint64_t{0} : 0;
+    second.number &= all;
+    second.count &= static_cast<unsigned>(all);
+    number = number * integer_tens[first.count] + first.number;
+    number = number * integer_tens[second.count] + second.number;
+    return {number, first.count + second.count};
+}
+
+/// The number at `at`, as from_chars has it; null if it is none that a double holds.
+const char* read_odd_number(const char* begin, const char* end, double& value) {
+    const auto [stop, error] = std::from_chars(begin, end, value);
+    return error == std::errc{} && stop == end ? end : nullptr;
+}
+
+const char* skip_digits(const char* at) {
+    while (is_digit(*at))
+        ++at;
+    return at;
+}
+
+/// By the grammar of JSON. Behind the number; null: it is none, or none that a double holds.
+[[gnu::always_inline]] inline const char* read_number(const char* at, double& value) {
     const char* const begin = at;
-    const bool negative = *at == '-';
-    at += negative ? 1 : 0;
+    const std::uint64_t negative = *at == '-' ? 1 : 0;
+    at += negative;
     const char* const first = at;
-    Digits digits;
-    at = read_digits(at, digits);
-    if (digits.count == 0 || (digits.count > 1 && *first == '0')) return nullptr;
+    if (!is_digit(*at)) return nullptr;
+    auto number = static_cast<std::uint64_t>(*at - '0');
+    ++at;
+    if (is_digit(*at)) {
+        if (*first == '0') return nullptr;
+        at = skip_digits(at);
+        if (at - first > 18) number = largest_exact + 1;
+        for (const char* digit = first + 1; number <= largest_exact && digit < at; ++digit)
+            number = number * 10 + static_cast<std::uint64_t>(*digit - '0');
+    }
     int exponent = 0;
     if (*at == '.') {
-        const int before = digits.count;
-        at = read_digits(at + 1, digits);
-        exponent = before - digits.count;
-        if (exponent == 0) return nullptr;
+        const Digits digits = sixteen_digits(at + 1, number);
+        if (digits.count == 0) return nullptr;
+        // More than 19 in all may not fit into the word; then they are counted, not read.
+        const bool fits = digits.count < 16 && (at - first) + digits.count <= 19;
+        number = fits ? digits.number : largest_exact + 1;
+        exponent = -static_cast<int>(digits.count);
+        at += 1 + digits.count;
+        if (digits.count == 16) at = skip_digits(at);
     }
     if (*at == 'e' || *at == 'E') {
         ++at;
@@ -77,19 +107,15 @@ const char* read_number(const char* at, double& value) {
             written = written < 10000 ? written * 10 + (*at - '0') : written;
         exponent += down ? -written : written;
     }
-    constexpr int most_digits = 19;  // that a word holds
-    const bool is_exact = digits.count <= most_digits && digits.number <= largest_exact &&
-                          exponent >= -22 && exponent <= 22;
-    if (is_exact) {
-        // Both are exact, so the one rounding of the division or product is the right one.
-        const auto number = static_cast<double>(digits.number);
-        const double size = exponent < 0 ? number / exact_tens[static_cast<std::size_t>(-exponent)]
-                                         : number * exact_tens[static_cast<std::size_t>(exponent)];
-        value = negative ? -size : size;
-        return at;
+    if (number > largest_exact || exponent < -22 || exponent > 22) {
+        return read_odd_number(begin, at, value);
     }
-    const auto [end, error] = std::from_chars(begin, at, value);
-    return error == std::errc{} && end == at ? at : nullptr;
+    // Both are exact, so the one rounding of the division or product is the right one.
+    const auto exact = static_cast<double>(number);
+    const double size = exponent <= 0 ? exact / exact_tens[static_cast<std::size_t>(-exponent)]
+                                      : exact * exact_tens[static_cast<std::size_t>(exponent)];
+    value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(size) | negative << 63);
+    return at;
 }
 
 const char* skip_spaces(const char* at) {
@@ -107,7 +133,8 @@ std::optional<NumberList> reading::read_number_list(const char* at, double* out)
     if (*at == ']') return list;
     for (;;) {
         double& value = out[list.count++];
-        if (std::memcmp(at, "null", 4) == 0) {
+        if (*at == 'n') {
+            if (std::memcmp(at, "null", 4) != 0) return std::nullopt;
             value = std::numeric_limits<double>::quiet_NaN();
             list.has_null = true;
             at += 4;

@@ -13,7 +13,7 @@ struct NumberList {
 
 /// Reads "[1.5,null,-2e-3]", null as NaN. Nothing where it is anything but a list of JSON's numbers
 /// and nulls, or a number is beyond a double. There must be room for one number in two bytes of
-/// text; reads up to 15 bytes past the list.
+/// text; reads up to 17 bytes past the list.
 std::optional<NumberList> read_number_list(const char* text, double* out);
 
 }  // namespace reading

@@ -76,6 +76,14 @@ std::string team_of(const std::vector<Source>& sources, const std::string& wante
         fmt::format("--baseline {}: no such engine; there are {}", wanted, joined(teams, ", ")));
 }
 
+void count_weights(const Alignment& alignment, PairReport& pair) {
+    pair.weights_found_a = pair.weights_found_b = 0;
+    for (const WeightMatch& match : alignment.weights) {
+        pair.weights_found_a += match.a.size();
+        pair.weights_found_b += match.b.size();
+    }
+}
+
 std::size_t run_of(const ComparisonRequest& request, std::size_t trace) {
     if (request.runs.empty()) return 0;
     return request.runs.size() == 1 ? request.runs.front() : request.runs[trace];
@@ -122,11 +130,14 @@ Report compare_traces(const ComparisonRequest& request) {
     std::vector<PairReport> pairs;
     for (std::size_t i = 0; i + 1 < engines.size(); ++i) {
         PairReport pair = judge(all[i], floor ? &*floor : nullptr, request.judge);
+        count_weights(all[i], pair);
         for (const Source* source : {&sources[0], &sources[i + 1]})
             pair.notes.insert(pair.notes.end(), source->notes.begin(), source->notes.end());
         pairs.push_back(std::move(pair));
     }
-    return judge_all(std::move(pairs), all, engines, baseline, request.judge);
+    Report report = judge_all(std::move(pairs), all, engines, baseline, request.judge);
+    report.baseline = baseline;
+    return report;
 }
 
 }  // namespace orch

@@ -100,9 +100,11 @@ Json pair_json(const PairReport& pair) {
             {"calibrated", pair.calibrated},
             {"worst_error", json_number(pair.worst_error)},
             {"weights",
-             {{"matched", pair.weights_matched},
+             {{"matches", pair.weights_matched},
               {"reference", pair.weights_a},
+              {"reference_matched", pair.weights_found_a},
               {"other", pair.weights_b},
+              {"other_matched", pair.weights_found_b},
               {"changed", pair.weights_changed}}},
             {"first_divergence", first_json(pair.first_divergence)}};
 }
@@ -174,6 +176,7 @@ Json consensus_json(const Report& report) {
             {"medoid", text_or_null(report.medoid)},
             {"outlier", text_or_null(report.outlier)},
             {"outlier_because", report.outlier_because},
+            {"baseline", text_or_null(report.baseline)},
             {"nearest", text_or_null(report.nearest)},
             {"shared_libraries", report.shared_libraries},
             {"outliers", outliers}};

@@ -142,7 +142,7 @@ std::string matrix_text(const Report& report) {
                          {"outlier", report.outlier.empty()
                                          ? "none"
                                          : report.outlier + ": " + report.outlier_because},
-                         {"nearest", report.nearest}});
+                         {"nearest to " + report.baseline, report.nearest}});
     return out;
 }
 

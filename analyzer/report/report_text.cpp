@@ -17,8 +17,10 @@ namespace {
 constexpr auto everything = static_cast<std::size_t>(-1);
 constexpr std::size_t evidence_shown = 5;
 constexpr std::size_t notes_shown = 3;
+constexpr std::size_t unmatched_shown = 2;
 constexpr std::size_t layers_shown = 9;
 constexpr std::size_t matrix_shown = 7;
+constexpr std::size_t team_width = 24;
 constexpr std::size_t other_readings_shown = 2;
 
 std::string painted(Verdict verdict, const Paint& paint) {
@@ -77,7 +79,9 @@ void first_divergence(Page& page, const FirstDivergence& first, bool verbose) {
                                      other.because.empty() ? "" : ": ", other.because));
     }
     page.facts("or else", others);
-    page.facts("evidence", first_of(first.evidence, verbose ? everything : evidence_shown));
+    std::vector<std::string> evidence = first.evidence;
+    std::erase(evidence, kind.because);  // it was said above
+    page.facts("evidence", first_of(evidence, verbose ? everything : evidence_shown));
     page.facts("look at", {place_text(first.reference), place_text(first.other)});
 }
 
@@ -151,16 +155,10 @@ std::string worst(const PairReport& pair) {
     if (site == nullptr || !(site->input_error || site->output_error))
         return "nothing was measured";
     const double error = std::max(site->input_error.value_or(0), site->output_error.value_or(0));
+    if (error == 0) return "no difference at all";
     return fmt::format("error {} at {}, {}{}", error_text(error), site->checkpoint,
                        against_floor(error, site->floor),
                        pair.calibrated ? " (measured by --floor)" : "");
-}
-
-std::string dropped_text(const LedgerRow& row) {
-    std::vector<std::string> reasons;
-    for (const auto& [reason, count] : row.dropped)
-        reasons.push_back(fmt::format("{} {}", grouped(count), reason));
-    return joined(reasons, ", ");
 }
 
 void ledger(Page& page, const PairReport& pair, bool verbose) {
@@ -180,11 +178,18 @@ void ledger(Page& page, const PairReport& pair, bool verbose) {
                       {"unmatched", 9, true},
                       {"adds up", 7, true}},
                      rows));
+    std::vector<std::string> dropped;
     for (const LedgerRow* row : {&pair.ledger_a, &pair.ledger_b}) {
         const std::string why = dropped_text(*row);
-        if (!why.empty()) page.fact("dropped", fmt::format("{}: {}", row->team, why));
-        page.facts("unmatched", first_of(row->unmatched_first, verbose ? everything : 2));
+        if (!why.empty()) dropped.push_back(fmt::format("{}: {}", row->team, why));
     }
+    page.facts("dropped", dropped);
+    std::vector<std::string> unmatched;
+    for (const LedgerRow* row : {&pair.ledger_a, &pair.ledger_b}) {
+        const auto some = first_of(row->unmatched_first, verbose ? everything : unmatched_shown);
+        unmatched.insert(unmatched.end(), some.begin(), some.end());
+    }
+    page.facts("unmatched", unmatched);
 }
 
 void compared_facts(Page& page, const PairReport& pair, bool verbose) {
@@ -245,6 +250,15 @@ void tokens_table(Page& page, const PairReport& pair) {
 
 // ---- a pair, and many
 
+/// The headline holds the first of them, as a rule.
+std::vector<std::string> unsaid_reasons(const PairReport& pair) {
+    std::vector<std::string> reasons = pair.reasons;
+    std::erase_if(reasons, [&](const std::string& reason) {
+        return pair.headline.find(reason) != std::string::npos;
+    });
+    return reasons;
+}
+
 void pair_body(Page& page, const PairReport& pair, bool verbose) {
     const std::size_t shown = verbose ? everything : notes_shown;
     switch (pair.verdict) {
@@ -259,7 +273,7 @@ void pair_body(Page& page, const PairReport& pair, bool verbose) {
             page.facts("but", first_of(pair.reasons, shown));
             break;
         case Verdict::not_comparable:
-            page.facts("why", first_of(pair.reasons, std::max(shown, evidence_shown)));
+            page.facts("why", first_of(unsaid_reasons(pair), std::max(shown, evidence_shown)));
             break;
     }
     page.blank();
@@ -303,7 +317,9 @@ void many_engines(Page& page, const Report& report) {
     page.fact("outlier", report.outlier.empty()
                              ? "none"
                              : fmt::format("{}: {}", report.outlier, report.outlier_because));
-    page.fact("nearest", report.nearest);
+    if (!report.nearest.empty()) {
+        page.fact("nearest", fmt::format("{}, to {}", report.nearest, report.baseline));
+    }
     for (const auto& group : report.shared_libraries)
         page.fact("one vote", fmt::format("{} share their kernels", joined(group, ", ")));
     std::vector<std::string> places;
@@ -312,9 +328,15 @@ void many_engines(Page& page, const Report& report) {
                                      outlier.checkpoint, error_text(outlier.ratio)));
     page.facts("stands out", first_of(places, notes_shown));
     page.blank();
+    std::size_t width = 0;
+    for (const PairReport& pair : report.pairs)
+        width = std::max(width, std::min(columns(printable(pair.b.team)), team_width));
     for (const PairReport& pair : report.pairs) {
-        page.fact(clipped(pair.b.team, 11),
-                  fmt::format("{}: {}", verdict_title(pair.verdict), pair.headline));
+        const std::string team = clipped(printable(pair.b.team), width);
+        const std::string head =
+            fmt::format("  {}{}  {:<14}  ", team, std::string(width - columns(team), ' '),
+                        verdict_title(pair.verdict));
+        page.lines(wrapped(head, printable(pair.headline)));
     }
     page.blank();
 }
@@ -323,7 +345,11 @@ void many_engines(Page& page, const Report& report) {
 
 std::string report_text(const Report& report, const Paint& paint, bool verbose) {
     Page page{paint};
-    page.title(verdict_title(report.verdict), painted(report.verdict, paint), report.headline);
+    std::string headline = report.headline;
+    if (report.pairs.size() == 1 && report.pairs.front().first_divergence) {
+        headline += ", " + sure_text(report.pairs.front().first_divergence->signature.confidence);
+    }
+    page.title(verdict_title(report.verdict), painted(report.verdict, paint), headline);
     const PairReport* deciding = deciding_pair(report);
     if (report.pairs.size() > 1) many_engines(page, report);
     for (const PairReport& pair : report.pairs) {

@@ -194,10 +194,7 @@ std::string tokens_text(const std::vector<TokenRow>& tokens) {
     std::string text = fmt::format("{} of {} choose the same token", grouped(counts.agree),
                                    counted(counts.compared, "position"));
     if (counts.hard > 0) text += fmt::format("; {}", counted(counts.hard, "hard flip"));
-    if (counts.ties > 0) {
-        text += fmt::format("; {} where the reference itself was nearly undecided",
-                            counted(counts.ties, "tie"));
-    }
+    if (counts.ties > 0) text += fmt::format("; {}", counted(counts.ties, "tie"));
     if (const TokenRow* flip = counts.first_flip) {
         text += fmt::format("; first at {}: {} against {}", flip->position, flip->argmax_a,
                             flip->argmax_b);
@@ -227,8 +224,17 @@ SiteCounts count_sites(const PairReport& pair) {
 
 std::string weights_text(const PairReport& pair) {
     if (pair.weights_a + pair.weights_b == 0) return "none in the traces";
-    return fmt::format("{} matched, of {} in {} and {} in {}", grouped(pair.weights_matched),
-                       grouped(pair.weights_a), pair.a.team, grouped(pair.weights_b), pair.b.team);
+    return fmt::format("{} of {} of {} and {} of {} of {} recognised, in {}",
+                       grouped(pair.weights_found_a), grouped(pair.weights_a), pair.a.team,
+                       grouped(pair.weights_found_b), grouped(pair.weights_b), pair.b.team,
+                       counted(pair.weights_matched, "match", "matches"));
+}
+
+std::string dropped_text(const LedgerRow& row) {
+    std::vector<std::string> reasons;
+    for (const auto& [reason, count] : row.dropped)
+        reasons.push_back(fmt::format("{} ({})", reason, grouped(count)));
+    return joined(reasons, ", ");
 }
 
 std::uint64_t dropped_total(const LedgerRow& row) {

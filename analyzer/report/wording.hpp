@@ -56,9 +56,10 @@ struct SiteCounts {
 };
 SiteCounts count_sites(const PairReport& pair);
 
-/// "29 of 29 matched", with what is left over on either side.
+/// "29 of 29 of llama.cpp and 17 of 17 of pytorch recognised, in 17 matches"
 std::string weights_text(const PairReport& pair);
 
+std::string dropped_text(const LedgerRow& row);  ///< "attention operands (64), …"
 std::uint64_t dropped_total(const LedgerRow& row);
 /// What nobody looked at, so that no verdict covers it.
 std::vector<std::string> not_seen(const PairReport& pair);

@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 
 constexpr Form reference_form{true, false, false, true, 1};
 constexpr Form rebuilt_form{false, true, false, false, 4};
+constexpr Form cached_form{true, false, true, true, 1};  ///< the reference with an f16 cache
+constexpr const char* cached_name = "reference-f16.jsonl";
 
 struct Case {
     const char* name;
@@ -27,25 +29,22 @@ struct Case {
     /// Of a divergence: where, in the report's words.
     const char* op = nullptr;
     const char* signature = nullptr;
+    const char* reference = reference_name;
 };
-
-Form with_f16_cache(Form form) {
-    form.f16_cache = true;
-    return form;
-}
 
 std::vector<Case> all_cases() {
     return {
         {"the same engine again", "again.jsonl", reference_form},
-        {"no names, fused, rows of Q and K in another order", "rebuilt.jsonl", rebuilt_form},
-        {"the same with an f16 cache", "f16-cache.jsonl", with_f16_cache(rebuilt_form)},
+        {"nameless, fused, rows reordered", "rebuilt.jsonl", rebuilt_form},
+        {"the same, the reference's cache in f16", "f32-cache.jsonl", rebuilt_form, Fault::none, 0,
+         nullptr, nullptr, cached_name},
         {"rotation with another base", "rope.jsonl", rebuilt_form, Fault::rope_base, 1, "attention",
          "rope"},
-        {"attention sees one token of the future", "mask.jsonl", rebuilt_form,
-         Fault::mask_sees_next, 1, "attention", "mask"},
+        {"attention sees one future token", "mask.jsonl", rebuilt_form, Fault::mask_sees_next, 1,
+         "attention", "mask"},
         {"query heads read other key heads", "heads.jsonl", rebuilt_form, Fault::key_heads, 1,
          "attention", "gqa_map"},
-        {"the cache keeps no generated token", "cache.jsonl", rebuilt_form, Fault::stale_cache, 1,
+        {"generated tokens are not cached", "cache.jsonl", rebuilt_form, Fault::stale_cache, 1,
          "attention", "stale"},
         {"a norm that is 5 % too large", "norm.jsonl", rebuilt_form, Fault::norm_scaled, 2,
          "attn_norm", "scale"},
@@ -71,15 +70,11 @@ std::string found_text(const Report& report) {
     return place_of(first.layer, first.op, first.signature.name);
 }
 
-Report compare_with_reference(const fs::path& directory, const std::string& file) {
-    ComparisonRequest request;
-    request.traces = {(directory / reference_name).string(), (directory / file).string()};
-    return compare_traces(request);
-}
-
 Result result_of(const std::string& name, const std::string& expected, const fs::path& directory,
-                 const std::string& file) {
-    Result result{name, expected, {}, file, false, compare_with_reference(directory, file)};
+                 const std::string& reference, const std::string& file) {
+    ComparisonRequest request;
+    request.traces = {(directory / reference).string(), (directory / file).string()};
+    Result result{name, expected, {}, file, false, compare_traces(request)};
     result.found = found_text(result.report);
     result.good = result.found == expected;
     return result;
@@ -100,14 +95,16 @@ void lose_records(const fs::path& from, const fs::path& to) {
 
 void run_cases(const fs::path& directory, const std::function<void(const Result&)>& each) {
     trace_small_llama(directory / reference_name, "reference", reference_form, Fault::none, 0);
+    trace_small_llama(directory / cached_name, "reference", cached_form, Fault::none, 0);
     for (const Case& c : all_cases()) {
         trace_small_llama(directory / c.file, "other", c.form, c.fault, c.layer);
         const std::string expected =
             c.op == nullptr ? "parity" : place_of(c.layer, c.op, c.signature);
-        each(result_of(c.name, expected, directory, c.file));
+        each(result_of(c.name, expected, directory, c.reference, c.file));
     }
     lose_records(directory / "rebuilt.jsonl", directory / "lost.jsonl");
-    each(result_of("one record in a hundred is lost", "not_comparable", directory, "lost.jsonl"));
+    each(result_of("one record in a hundred is lost", "not_comparable", directory, reference_name,
+                   "lost.jsonl"));
 }
 
 }  // namespace orch::selftest

@@ -9,6 +9,8 @@
 
 namespace orch::selftest {
 
+inline constexpr const char* reference_name = "reference.jsonl";
+
 struct Result {
     std::string name;
     std::string expected;  ///< "parity", "layer 1 attention: rope"
@@ -22,7 +24,5 @@ struct Result {
 /// called as results come. Throws std::exception where a trace cannot be written or read.
 void run_cases(const std::filesystem::path& directory,
                const std::function<void(const Result&)>& each);
-
-inline constexpr const char* reference_name = "reference.jsonl";
 
 }  // namespace orch::selftest

@@ -14,7 +14,7 @@ constexpr std::size_t most_lines = 60;
 constexpr std::size_t bar_width = 50;
 
 std::string number(double value) {
-    return fmt::format("{:.4g}", value);
+    return fmt::format("{:.3g}", value);
 }
 
 std::string rate(const Moments& m) {
@@ -22,8 +22,8 @@ std::string rate(const Moments& m) {
     return fmt::format("{:.1f} %", 100 * m.garbage_rate());
 }
 
-std::string some(std::uint64_t count) {
-    return count == 0 ? "" : grouped(count);
+std::string nonfinite(const Moments& m) {
+    return m.nan + m.infinite == 0 ? "" : fmt::format("{},{}", m.nan, m.infinite);
 }
 
 std::vector<std::string> cells(const std::string& name, const std::string& token,
@@ -36,8 +36,7 @@ std::vector<std::string> cells(const std::string& name, const std::string& token
             any ? number(m.max) : "",
             any ? number(m.mean) : "",
             any ? number(m.deviation()) : "",
-            some(m.nan),
-            some(m.infinite),
+            nonfinite(m),
             rate(m)};
 }
 
@@ -120,15 +119,15 @@ std::string stats_text(const FileStats& stats, const StatsView& view, const Pain
     }
     std::string out = head(stats, paint);
     if (!rows.empty()) {
-        out += table({{"checkpoint", 24},
-                      {"token", 8, true},
-                      {"values", 9, true},
-                      {"min", 10, true},
-                      {"max", 10, true},
-                      {"mean", 10, true},
-                      {"std", 9, true},
-                      {"NaN", 5, true},
-                      {"inf", 5, true},
+        // Together 100 columns, at the widest.
+        out += table({{"checkpoint", 18},
+                      {"token", 6, true},
+                      {"values", 7, true},
+                      {"min", 9, true},
+                      {"max", 9, true},
+                      {"mean", 9, true},
+                      {"std", 8, true},
+                      {"NaN,inf", 7, true},
                       {"garbage", 7, true}},
                      rows);
     }

@@ -7,6 +7,7 @@ correct engines differ by at that place cannot be asked of a judge that must not
 import json
 import math
 
+# by llama.cpp's names
 OPS = {"attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "o", "ffn_gate": "gate", "ffn_up": "up",
        "ffn_down": "down"}
 HEAD = -1  # its layer
@@ -68,18 +69,23 @@ def difference(a, b):
     return out
 
 
-def torch_products(path, facts, layers):
-    """[(layer, ops, which, side)] in the order of the work: the calls are matched by shape with what the
-    engine says it multiplied; what is left over are the products of attention itself."""
+def model_calls(path, facts, layers):
+    """[(layer, ops, record)] in the order of the work, and the row lines. The calls are matched by shape with what
+    the engine says it multiplied; what is left over are the products of attention itself."""
     gemms, rows = read(path)
     calls, out = iter(gemms), []
     for layer, ops, inputs, outputs in facts["products"]:
         record = next((r for r in calls if (r["x"]["cols"], r["y"]["cols"]) == (inputs, outputs)), None)
         if record is None:
             raise SystemExit(f"{path}: the trace lacks a product of layer {layer}: {ops}")
-        place = HEAD if layer == layers else layer, tuple(ops)
-        out += [(*place, which, side(record, rows, which)) for which in "xy"]
-    return out
+        out.append((HEAD if layer == layers else layer, tuple(ops), record))
+    return out, rows
+
+
+def torch_products(path, facts, layers):
+    """[(layer, ops, which, side)]"""
+    calls, rows = model_calls(path, facts, layers)
+    return [(layer, ops, which, side(record, rows, which)) for layer, ops, record in calls for which in "xy"]
 
 
 def until_tokens_differ(products, a, b):
@@ -94,14 +100,35 @@ def until_tokens_differ(products, a, b):
     return out
 
 
+def place_of(checkpoint):
+    """(layer, op) of one of llama.cpp's products."""
+    name = checkpoint.split(".")
+    return (HEAD, "head") if name[1] == "output" else (int(name[2]), OPS[name[3]])
+
+
 def llama_products(path):
     gemms, rows = read(path)
     passes = {}
     for record in gemms:
-        name = record["checkpoint"].split(".")
-        place = (HEAD, "head") if name[1] == "output" else (int(name[2]), OPS[name[3]])
-        passes.setdefault(record["pass"], {})[place] = record
+        passes.setdefault(record["pass"], {})[place_of(record["checkpoint"])] = record
     return [passes[p] for p in sorted(passes)], rows
+
+
+def identified(alignment, torch_path, facts, layers):
+    """(right, all) of the model's products in PyTorch's trace: aligned with the products of the same parameters in
+    llama.cpp's. Those that the aligner leaves out because the engines chose different tokens are not counted."""
+    calls, _ = model_calls(torch_path, facts, layers)
+    aligned = {}
+    for site in alignment["sites"]:
+        for pair in site.get("products", []):
+            names = {place_of(call["checkpoint"]) for call in pair["a"]}
+            for call in pair["b"]:
+                aligned[call["call"]] = names
+    last = max(aligned, default=-1)
+    left_out = any("different tokens" in reason for reason in alignment["ledgers"][1]["dropped"])
+    counted = [c for c in calls if c[2]["call"] <= last or not left_out]
+    right = sum(aligned.get(record["call"]) == {(layer, op) for op in ops} for layer, ops, record in counted)
+    return right, len(counted)
 
 
 def noise(llama_path, torch_path, facts, layers):
@@ -122,7 +149,17 @@ def noise(llama_path, torch_path, facts, layers):
         for name, value in difference(theirs, mine).items():
             kind = name.split()[0] if name.startswith("row") else name
             worst[kind] = max(worst.get(kind, 0.0), value)
-    return found
+    return {place: steady(found, *place) for place in found}
+
+
+def steady(found, layer, op, which):
+    """One run's differences are luck: takes the worst of all layers but the first, before which nothing rounds."""
+    layers = [layer] if layer in (0, HEAD) else [i for i, o, w in found if i > 0 and (o, w) == (op, which)]
+    worst = {}
+    for i in layers:
+        for kind, value in found[i, op, which].items():
+            worst[kind] = max(worst.get(kind, 0.0), value)
+    return {kind: worst[kind] for kind in found[layer, op, which]}
 
 
 def first_effect(clean, faulty, facts_clean, facts_faulty, noise_table):

@@ -29,6 +29,7 @@ FULL_FORMS = ["unfused", "fused-qkv", "fused-gate-up", "gguf-order", "f16", "bf1
 # A fault that changes its place by less than this many times what correct engines differ by there is
 # drowned: it is counted apart.
 VISIBLE = 4.0
+SHOWN = 30  # lines of what went wrong
 
 
 def fault_names():
@@ -44,17 +45,20 @@ def fault_names():
     return names, products
 
 
-def compare(orchtrace, reference, other):
-    """The report, as --format json gives it; exit code 3 and up, or no JSON, is a crash."""
-    done = subprocess.run([orchtrace, "compare", reference, other, "--format", "json"], text=True, capture_output=True,
-                          timeout=120)
+def ask(orchtrace, command, reference, other):
+    """What the command prints with --format json, and its exit code; no JSON is a crash."""
+    words = [orchtrace, command, reference, other, "--format", "json"]
+    done = subprocess.run(words, text=True, capture_output=True, timeout=120)
     try:
-        report = json.loads(done.stdout)
+        return json.loads(done.stdout), done.returncode
     except json.JSONDecodeError:
-        raise SystemExit(f"orchtrace compare {reference} {other}: exit {done.returncode}, no report: {done.stderr[-400:]}")
-    expected = {"parity": 0, "divergence": 1, "not_comparable": 2}[report["verdict"]]
-    if done.returncode != expected:
-        raise SystemExit(f"orchtrace compare {reference} {other}: exit {done.returncode} with {report['verdict']}")
+        raise SystemExit(f"{words}: exit {done.returncode}, no JSON: {done.stderr[-400:]}") from None
+
+
+def compare(orchtrace, reference, other):
+    report, code = ask(orchtrace, "compare", reference, other)
+    if code != {"parity": 0, "divergence": 1, "not_comparable": 2}[report["verdict"]]:
+        raise SystemExit(f"orchtrace compare {reference} {other}: exit {code} with {report['verdict']}")
     return report
 
 
@@ -64,10 +68,15 @@ class FaultResult:
     score: Score
     first: tuple = None  # effects.first_effect
     seconds: float = 0
+    identified: tuple = (0, 0)  # products that were aligned with the right one, and all
 
     @property
     def visible(self):
         return self.first is not None and self.first[4] >= VISIBLE
+
+    @property
+    def good(self):
+        return self.score.where in LOCALISED and self.score.signature_right and not self.score.blamed_reference
 
 
 @dataclass
@@ -79,6 +88,7 @@ class PairResult:
     blamed: str  # empty: nothing
     precision: str
     alignment_only: bool = False
+    identified: tuple = (0, 0)
 
     @property
     def false_blame(self):
@@ -99,9 +109,11 @@ def judge_fault(context, path, run):
     start = time.perf_counter()
     report = compare(context.orchtrace, context.reference, path)
     seconds = time.perf_counter() - start
+    alignment, _ = ask(context.orchtrace, "align", context.reference, path)
     faulty = effects.torch_products(path, facts, LAYERS)
     first = effects.first_effect(context.clean, faulty, context.clean_facts, facts, context.noise)
-    return FaultResult(run, score(report, run.fault, run.layer, LAYERS, FORMS[run.form]), first, seconds)
+    return FaultResult(run, score(report, run.fault, run.layer, LAYERS, FORMS[run.form]), first, seconds,
+                       effects.identified(alignment, path, facts, LAYERS))
 
 
 def plain_form_of(form):
@@ -134,7 +146,7 @@ def faults_of_form(engines, orchtrace, names, products, model, form, layers, kee
             pending.append(pool.submit(judge_fault, context, engines.path(run), run))
         for job in pending:
             result = job.result()
-            if not keep and result.score.where in LOCALISED and result.score.signature_right:
+            if not keep and result.good:
                 engines.remove(result.run)
             yield result
 
@@ -176,7 +188,11 @@ def judge_pair(orchtrace, paths, title, a, b, only):
     first = report.get("first_divergence")
     blamed = f"{first['checkpoint']}: {first['signature']}" if first else ""
     precision = report["pairs"][0]["precision"] if report.get("pairs") else ""
-    return PairResult(title, a, b, report["verdict"], blamed, precision, only)
+    found = (0, 0)
+    if isinstance(a, LlamaRun) and isinstance(b, Run):
+        facts = json.loads(paths[1].with_suffix(".json").read_text())
+        found = effects.identified(ask(orchtrace, "align", *paths)[0], paths[1], facts, LAYERS)
+    return PairResult(title, a, b, report["verdict"], blamed, precision, only, found)
 
 
 def judge_pairs(engines, orchtrace, pairs, products):
@@ -195,7 +211,8 @@ def describe(result):
     run = result.run
     where = f"{run.model} {run.form} {run.fault}@{run.layer}"
     effect = "no effect" if result.first is None else f"effect {result.first[3]:.1e}, {result.first[4]:.1f}x the noise"
-    return f"{where}: {result.score.where} ({result.score.said or 'nothing'}, {result.score.signature or '-'}); {effect}"
+    whom = "; blames llama.cpp" if result.score.blamed_reference else ""
+    return f"{where}: {result.score.where} ({result.score.said or 'nothing'}, {result.score.signature or '-'}){whom}; {effect}"
 
 
 def totals(results):
@@ -204,6 +221,12 @@ def totals(results):
     return {"runs": len(results), "visible": len(seen), **count,
             "signature": sum(r.score.signature_right and r.score.where in LOCALISED for r in seen),
             "reference blamed": sum(r.score.blamed_reference for r in seen)}
+
+
+def share_identified(results):
+    """Of the products in PyTorch's traces, the share that was aligned with the right one of llama.cpp's."""
+    right, total = (sum(r.identified[i] for r in results) for i in (0, 1))
+    return right / total if total else 1.0
 
 
 def promise(results, pairs):
@@ -216,6 +239,8 @@ def promise(results, pairs):
         broken.append(f"only {t['signature']} of {t['visible']} faults got the right signature")
     if t["reference blamed"]:
         broken.append(f"the reference was blamed {t['reference blamed']} times")
+    if share_identified([*results, *pairs]) < 0.99:
+        broken.append(f"only {share_identified([*results, *pairs]):.2%} of the products were identified")
     for pair in pairs:
         if pair.false_blame:
             broken.append(f"false blame: {pair.title} ({pair.a.model}): {pair.blamed or pair.verdict}")
@@ -236,6 +261,7 @@ def main():
     ap.add_argument("--faults", nargs="+", help="these alone")
     ap.add_argument("--no-pairs", action="store_true", help="no correct pairs")
     ap.add_argument("--keep", action="store_true", help="keep the traces of what was judged well too")
+    ap.add_argument("--verbose", action="store_true", help="all that was not found or misnamed")
     ap.add_argument("--write", metavar="FILE", help="docs/FAULTS.md")
     args = ap.parse_args()
     why_not = Engines.missing()
@@ -257,14 +283,18 @@ def main():
             mine = list(faults_of_form(engines, args.orchtrace, names, products, model, form, layers, args.keep))
             results += mine
             t = totals(mine)
-            print(f"{model:8} {form:18} " + "  ".join(f"{k} {v}" for k, v in t.items() if v or k == "visible"), flush=True)
+            print(f"{model:8} {form:18} " + "  ".join(f"{k} {v}" for k, v in t.items() if v or k == "visible")
+                  + f"  identified {share_identified(mine):.2%}", flush=True)
         if not args.no_pairs and args.short != "planted":
             mine = list(judge_pairs(engines, args.orchtrace, correct_pairs(model), products))
             pairs += mine
-            print(f"{model:8} correct pairs      {len(mine)}, false blame {sum(p.false_blame for p in mine)}", flush=True)
-    for result in results:
-        if result.visible and not (result.score.where in LOCALISED and result.score.signature_right):
-            print("  " + describe(result))
+            print(f"{model:8} correct pairs      {len(mine)}  false blame {sum(p.false_blame for p in mine)}  "
+                  f"identified {share_identified(mine):.2%}", flush=True)
+    lines = [describe(r) for r in results if r.visible and not r.good]
+    for line in lines if args.verbose else lines[:SHOWN]:
+        print("  " + line)
+    if len(lines) > SHOWN and not args.verbose:
+        print(f"  … and {len(lines) - SHOWN} more; --verbose shows all")
     if args.write:
         import scoreboard
         scoreboard.write(args.write, results, pairs, time.perf_counter() - start)

@@ -23,7 +23,7 @@ struct Read {
 
 Read read(std::string text) {
     std::vector<double> values(text.size() / 2 + 1);
-    text.append(16, '7');
+    text.append(17, '7');
     const auto list = read_number_list(text.data(), values.data());
     if (!list) return {};
     values.resize(list->count);

@@ -108,7 +108,7 @@ TEST_F(TraceTest, AnEntryIsWhatItsLineSays) {
         ASSERT_EQ(alone.string(same.weight), trace.string(entry.weight));
         ASSERT_EQ(alone.string(same.dtype), trace.string(entry.dtype));
         ASSERT_EQ(alone.string(same.shape), trace.string(entry.shape));
-        if (entry.line > 1600) break;
+        if (entry.line > 600) break;
     }
 }
 

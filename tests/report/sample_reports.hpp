@@ -56,9 +56,11 @@ inline PairReport sample_pair() {
     PairReport pair;
     pair.a = engine("llama.cpp", "llama.jsonl", true);
     pair.b = engine("pytorch", "torch.jsonl", false);
-    pair.weights_matched = 29;
+    pair.weights_matched = 17;
     pair.weights_a = 29;
-    pair.weights_b = 29;
+    pair.weights_b = 17;
+    pair.weights_found_a = 29;
+    pair.weights_found_b = 17;
     pair.precision = "f16 KV cache against f32";
     pair.ledger_a = {"llama.cpp", 232, 200, 32, 0, {}, {}, true};
     pair.ledger_b = {"pytorch", 488, 200, 32, 0, {{"attention operands", 256}}, {}, true};
@@ -181,6 +183,7 @@ inline Report three_engines() {
     report.medoid = "llama.cpp";
     report.outlier = "pytorch";
     report.outlier_because = "its median distance is 250 times that of the others";
+    report.baseline = "llama.cpp";
     report.nearest = "candle";
     report.shared_libraries = {{"llama.cpp", "candle"}};
     report.outliers = {{"layer_2_attention", "pytorch", 57}};

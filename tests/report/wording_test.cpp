@@ -37,8 +37,8 @@ TEST(Wording, AnErrorIsSetAgainstItsFloor) {
 
 TEST(Wording, FlipsAreCountedByKindAndTheFirstHardOneIsNamed) {
     EXPECT_EQ(tokens_text(divergent_pair().tokens),
-              "1 of 3 positions choose the same token; 1 hard flip; 1 tie where the reference "
-              "itself was nearly undecided; first at 20: 95 against 12, margin 1.25; logits differ "
+              "1 of 3 positions choose the same token; 1 hard flip; 1 tie; first at 20: 95 against "
+              "12, margin 1.25; logits differ "
               "by at most 0.3; KL mean 0.015, most 0.02; 1 left out");
     EXPECT_EQ(tokens_text({}), "no logits that are in both traces");
 }
