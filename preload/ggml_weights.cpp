@@ -19,7 +19,8 @@ bool wants_sketch() noexcept {
 /// True once per weight.
 bool claim(void* weight, Probes& probes) noexcept {
     Notes notes;
-    TensorNote* note = notes.at(weight);
+    TensorNote* note = notes.find(weight);
+    if (note == nullptr || !note->weight_recorded) note = notes.at(weight);  // for a change of it
     if (note == nullptr) return false;
     probes = note->probes;
     const bool is_new = !note->weight_recorded;

@@ -20,11 +20,12 @@ struct Words {
 Words words_of_product(const Blame& blame) {
     Words words;
     const Part part = blame.suspect.part;
-    words.op = part_name(part);
+    words.op = part == Part::other ? "product" : part_name(part);
     if (!blame.findings.empty() && !blame.findings.front().op.empty())
         words.op = blame.findings.front().op;
     words.layer = blame.suspect.layer;
-    words.checkpoint = part == Part::head || words.layer < 0
+    words.checkpoint = part == Part::other ? blame.suspect.label
+                       : part == Part::head || words.layer < 0
                            ? words.op
                            : fmt::format("layer_{}_{}", words.layer, words.op);
     return words;
@@ -61,6 +62,12 @@ Words words_of_bracket(const Blame& blame) {
     Words words;
     words.bracket = true;
     words.layer = suspect.layer;
+    if (suspect.part == Part::other) {  // no name tells what it is
+        words.op = "unknown";
+        words.checkpoint = suspect.label;
+        words.between = "what comes before the product " + suspect.label + " and that product";
+        return words;
+    }
     const bool residual = !blame.findings.empty() && blame.findings.front().op == "residual";
     // What goes on in the stream was there before the norm.
     const bool in_stream = residual || suspect.persists.value_or(false);
@@ -90,6 +97,7 @@ Words words_of_bracket(const Blame& blame) {
         case Step::norm:
         case Step::product:
         case Step::tensor:
+        case Step::unknown:
             break;
     }
     if (suspect.part == Part::head) {

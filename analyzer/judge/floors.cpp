@@ -30,6 +30,7 @@ double both(double a, double b) {
 double roundings_of(Step step) {
     switch (step) {
         case Step::attention:
+        case Step::unknown:
             return floors::attention_roundings;
         case Step::activation:
             return floors::activation_roundings;

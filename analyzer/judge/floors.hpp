@@ -16,7 +16,8 @@ enum class Step {
     attention,  ///< rotation, scores, mask, softmax, cache
     activation,
     product,
-    tensor,  ///< a named tensor
+    tensor,   ///< a named tensor
+    unknown,  ///< no name tells
 };
 
 /// The element types that an engine computes with, as far as its trace shows them.

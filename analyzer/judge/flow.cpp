@@ -107,7 +107,7 @@ Step step_before(Part part, int layer) {
     if (is_qkv(part)) return layer == 0 ? Step::embedding : Step::norm;
     if (part == Part::o) return Step::attention;
     if (part == Part::down || part == Part::expert_down) return Step::activation;
-    return Step::norm;
+    return part == Part::other ? Step::unknown : Step::norm;
 }
 
 /// The residual stream: what both engines added up so far. Sketches are linear, so the difference
@@ -230,6 +230,7 @@ double Flow::bracket_input(Step step, int layer, std::int64_t position,
         case Step::norm:
         case Step::product:
         case Step::tensor:
+        case Step::unknown:
             break;
     }
     return stream.worst;

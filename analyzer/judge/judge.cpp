@@ -45,6 +45,7 @@ void tell_weights(const Alignment& alignment, PairReport& report) {
 
 std::string row_label(const SiteReading& site, const ProductReading& product) {
     const auto part = std::string{part_name(product.role.part)};
+    if (product.role.part == Part::other) return site.site->label;
     if (site.site->layer < 0 || product.role.part == Part::head) return part;
     return fmt::format("layer_{}_{}", site.site->layer, part);
 }
@@ -56,6 +57,7 @@ class SiteTable {
         : alignment_{alignment}, blame_{blame} {}
 
     void add(const SiteReading& site) {
+        if (site.products.empty() && site.site->tensor < 0) return;  // attention's own
         if (site.products.empty()) {
             SiteRow& row = row_at(site.site->label, site);
             row.op = "tensor";

@@ -119,11 +119,14 @@ Measurer::Measurer(const Alignment& alignment)
 }
 
 PositionRange Measurer::range(bool of_b, int engine_pass, const PassPair& pass) const {
-    if (of_b && engine_pass == pass.b) return {pass.first_position, pass.tokens};
     const EngineTrace& engine = of_b ? *alignment_.b : *alignment_.a;
     if (engine_pass < 0) return {};
     const Pass& own = engine.passes[static_cast<std::size_t>(engine_pass)];
-    return {own.first_position, own.tokens};
+    std::int64_t first = own.first_position;
+    if (of_b && pass.b >= 0)  // an engine that counts rows is placed by the reference
+        first +=
+            pass.first_position - engine.passes[static_cast<std::size_t>(pass.b)].first_position;
+    return {first, own.tokens};
 }
 
 ProductData Measurer::read_product(std::size_t index, const PassPair& pass) {
@@ -159,6 +162,22 @@ ProductData Measurer::read_product(std::size_t index, const PassPair& pass) {
     return data;
 }
 
+/// One operand of attention's own products: no weight, and its features may stand in any order.
+bool Measurer::multiplies_activations(std::size_t index) const {
+    const ProductPair& pair = alignment_.products[index];
+    const auto any = [](const EngineTrace& engine, const std::vector<std::size_t>& products) {
+        return std::any_of(products.begin(), products.end(), [&](std::size_t product) {
+            const int weight = engine.products[product].weight;
+            if (weight < 0) return true;
+            const Weight& operand = engine.weights[static_cast<std::size_t>(weight)];
+            return operand.is_activation ||
+                   (operand.name.empty() && operand.passes < 2 && engine.passes.size() > 1);
+        });
+    };
+    return pair.match < 0 ? any(*alignment_.a, pair.a) && any(*alignment_.b, pair.b)
+                          : any(*alignment_.a, pair.a) || any(*alignment_.b, pair.b);
+}
+
 MatrixPair Measurer::read_tensor(const TensorPair& tensor, const PassPair& pass) {
     const Entry& a = alignment_.a->trace->entries()[tensor.a];
     const Entry& b = alignment_.b->trace->entries()[tensor.b];
@@ -173,20 +192,26 @@ MatrixPair Measurer::read_tensor(const TensorPair& tensor, const PassPair& pass)
 void Measurer::read_stream(PassData& data, const PassPair& pass) {
     for (const bool of_b : {false, true}) {
         const EngineTrace& engine = of_b ? *alignment_.b : *alignment_.a;
-        const int engine_pass = of_b ? pass.b : pass.a;
-        if (engine_pass < 0) continue;
-        for (const std::size_t index :
-             engine.passes[static_cast<std::size_t>(engine_pass)].tensors) {
-            const Entry& entry = engine.trace->entries()[index];
-            const auto layer = stream_layer(engine.trace->string(entry.checkpoint));
-            const bool both = of_b && layer == -1 && data.stream.contains(-1);
-            if (!layer || (data.stream.contains(*layer) && !both)) continue;
-            const Call call = read_call(engine, of_b ? parser_b_ : parser_a_, entry,
-                                        range(of_b, engine_pass, pass));
-            if (both)
-                data.embedding_b = {call.y.rows, call.y.side};
-            else
-                data.stream[*layer] = {call.y.rows, call.y.side};
+        std::vector<int> chunks = of_b ? pass.chunks_b : pass.chunks_a;
+        if (chunks.empty()) chunks.push_back(of_b ? pass.b : pass.a);
+        std::map<int, std::vector<PlacedRows>> found;
+        for (const int chunk : chunks) {
+            if (chunk < 0) continue;
+            for (const std::size_t index : engine.passes[static_cast<std::size_t>(chunk)].tensors) {
+                const Entry& entry = engine.trace->entries()[index];
+                const auto layer = stream_layer(engine.trace->string(entry.checkpoint));
+                if (!layer) continue;
+                found[*layer].push_back(
+                    read_call(engine, of_b ? parser_b_ : parser_a_, entry, range(of_b, chunk, pass))
+                        .y);
+            }
+        }
+        for (const auto& [layer, parts] : found) {
+            const PlacedRows rows = one_below_other(parts);
+            if (!data.stream.contains(layer))
+                data.stream[layer] = {rows.rows, rows.side};
+            else if (of_b && layer == -1)
+                data.embedding_b = {rows.rows, rows.side};
         }
     }
 }
@@ -202,7 +227,8 @@ PassData Measurer::read(int pass) {
         SiteData entry;
         entry.site = site;
         for (const std::size_t index : site->products)
-            entry.products.push_back(read_product(index, whole));
+            if (!multiplies_activations(index))
+                entry.products.push_back(read_product(index, whole));
         if (site->tensor >= 0)
             entry.tensor =
                 read_tensor(alignment_.tensors[static_cast<std::size_t>(site->tensor)], whole);

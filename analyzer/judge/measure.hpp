@@ -85,6 +85,7 @@ class Measurer {
 
   private:
     ProductData read_product(std::size_t index, const PassPair& pass);
+    bool multiplies_activations(std::size_t index) const;
     MatrixPair read_tensor(const TensorPair& tensor, const PassPair& pass);
     void read_stream(PassData& data, const PassPair& pass);
     PositionRange range(bool of_b, int engine_pass, const PassPair& pass) const;

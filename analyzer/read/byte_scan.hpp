@@ -139,12 +139,12 @@ inline std::uint64_t parity_so_far(std::uint64_t bits) {
 inline const char* read_integer(const char* at, std::int64_t& value) {
     const bool negative = *at == '-';
     const char* const begin = at + (negative ? 1 : 0);
-    std::int64_t sum = 0;
+    std::uint64_t sum = 0;  // one digit more than is taken does not fit into a signed one
     for (at = begin; *at >= '0' && *at <= '9' && at - begin <= 18; ++at)
-        sum = sum * 10 + (*at - '0');
+        sum = sum * 10 + static_cast<std::uint64_t>(*at - '0');
     const auto digits = at - begin;
     const bool is_plain = digits > 0 && digits <= 18 && (digits == 1 || *begin != '0');
-    value = negative ? -sum : sum;
+    value = static_cast<std::int64_t>(negative ? 0 - sum : sum);
     return is_plain && (*at == ',' || *at == '}') ? at : nullptr;
 }
 

@@ -24,13 +24,12 @@ EntryStore::EntryStore(std::size_t most) {
     void* space =
         ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (space == MAP_FAILED) throw std::bad_alloc{};
-    space_ = static_cast<Entry*>(space);
-    begin_ = space_;
+    begin_ = static_cast<Entry*>(space);
     if (reserved_ > large_step) ::madvise(space, reserved_, MADV_HUGEPAGE);
 }
 
 EntryStore::~EntryStore() {
-    if (space_ != nullptr) ::munmap(space_, reserved_);
+    if (begin_ != nullptr) ::munmap(begin_, reserved_);
 }
 
 EntryStore::EntryStore(EntryStore&& other) noexcept {
@@ -40,17 +39,9 @@ EntryStore::EntryStore(EntryStore&& other) noexcept {
 EntryStore& EntryStore::operator=(EntryStore&& other) noexcept {
     std::swap(begin_, other.begin_);
     std::swap(size_, other.size_);
-    std::swap(space_, other.space_);
     std::swap(usable_, other.usable_);
     std::swap(reserved_, other.reserved_);
-    std::swap(file_, other.file_);
     return *this;
-}
-
-void EntryStore::assign(Mapping file, std::span<const Entry> entries) {
-    file_ = std::move(file);
-    begin_ = entries.data();
-    size_ = entries.size();
 }
 
 std::span<Entry> EntryStore::extend(std::size_t count) {
@@ -59,10 +50,10 @@ std::span<Entry> EntryStore::extend(std::size_t count) {
     if (needed > usable_) {
         const std::size_t step = needed > large_step / 4 ? large_step : small_step;
         const std::size_t wanted = std::min(rounded_up(needed, step), reserved_);
-        if (::mprotect(space_, wanted, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc{};
+        if (::mprotect(begin_, wanted, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc{};
         usable_ = wanted;
     }
-    const std::span<Entry> added{space_ + size_, count};
+    const std::span<Entry> added{begin_ + size_, count};
     size_ += count;
     return added;
 }

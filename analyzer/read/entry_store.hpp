@@ -1,10 +1,9 @@
 // The entries of a trace, one behind the other. They never move, so that threads can fill in theirs
-// while the store grows, and growing copies nothing. Or those of a file that holds them.
+// while the store grows, and growing copies nothing.
 #pragma once
 #include <cstddef>
 #include <span>
 
-#include "analyzer/read/mapping.hpp"
 #include "analyzer/read/trace.hpp"
 
 namespace orch {
@@ -22,16 +21,12 @@ class EntryStore {
     /// `count` more, to be filled in.
     std::span<Entry> extend(std::size_t count);
     std::span<const Entry> entries() const { return {begin_, size_}; }
-    /// Instead of entries of its own, those that lie in this file.
-    void assign(Mapping file, std::span<const Entry> entries);
 
   private:
-    const Entry* begin_ = nullptr;
+    Entry* begin_ = nullptr;
     std::size_t size_ = 0;
-    Entry* space_ = nullptr;
     std::size_t usable_ = 0;    ///< bytes
     std::size_t reserved_ = 0;  ///< bytes
-    Mapping file_;
 };
 
 }  // namespace reading

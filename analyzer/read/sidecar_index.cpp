@@ -15,6 +15,7 @@
 #include <system_error>
 #include <type_traits>
 
+#include "analyzer/read/entry_codec.hpp"
 #include "analyzer/read/file_descriptor.hpp"
 #include "analyzer/read/text_hash.hpp"
 #include "analyzer/util/parallel.hpp"
@@ -22,13 +23,15 @@
 namespace orch {
 namespace {
 
-/// Changes with all that is below, with Entry, with what the index pass finds, and with text_hash.
-constexpr std::uint32_t layout_version = 1;
+/// Changes with all that is below, with entry_codec, with what the index pass finds, and with
+/// text_hash.
+constexpr std::uint64_t layout_version = 1;
 constexpr std::array<char, 8> magic = {'o', 'r', 'c', 'h', 'i', 'd', 'x', '\n'};
 constexpr std::size_t hashed_end = std::size_t{64} << 10;  ///< of the trace, at either end
 constexpr std::size_t checked_block = std::size_t{1} << 20;
+/// Entries are coded in blocks, each for itself, so that threads share the work.
+constexpr std::size_t block_entries = std::size_t{1} << 14;
 
-static_assert(std::is_trivially_copyable_v<Entry> && alignof(Entry) <= 8);
 static_assert(std::is_trivially_copyable_v<RunRange> && sizeof(RunRange) == 16);
 
 /// Says which trace it is.
@@ -47,12 +50,11 @@ struct SavedBadLine {
     std::array<char, 112> why{};
 };
 
-/// The file starts with this; behind it stand, without gaps, entries, runs, the ends of the texts,
-/// and the texts.
+/// The file starts with this; behind it stand, without gaps, the runs, the ends of the texts, the
+/// sizes of the blocks of entries, the texts, and the blocks.
 struct Head {
     std::array<char, 8> kind = magic;
-    std::uint32_t version = layout_version;
-    std::uint32_t entry_size = sizeof(Entry);
+    std::uint64_t version = layout_version;
     std::uint64_t checksum = 0;  ///< of all that follows
     Identity identity;
     std::uint64_t lines = 0;
@@ -63,9 +65,12 @@ struct Head {
     std::uint64_t shown_bad_lines = 0;
     std::array<SavedBadLine, max_bad_lines_shown> shown{};
     std::uint64_t entries = 0;
+    // How many of each part there are.
     std::uint64_t runs = 0;
     std::uint64_t ends = 0;
+    std::uint64_t block_sizes = 0;
     std::uint64_t chars = 0;
+    std::uint64_t block_bytes = 0;
 };
 static_assert(std::is_trivially_copyable_v<Head> && sizeof(Head) % 8 == 0);
 
@@ -85,10 +90,11 @@ std::uint64_t combined(std::uint64_t sum, std::uint64_t hash) {
 
 /// The parts behind the head, in their order.
 struct Parts {
-    std::span<const Entry> entries;
     std::span<const RunRange> runs;
     std::span<const std::uint64_t> ends;
+    std::span<const std::uint64_t> block_sizes;
     std::span<const char> chars;
+    std::span<const char> blocks;
 };
 
 template <class T>
@@ -96,9 +102,9 @@ std::string_view bytes_of(std::span<const T> values) {
     return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
 }
 
-std::array<std::string_view, 4> bytes_of(const Parts& parts) {
-    return {bytes_of(parts.entries), bytes_of(parts.runs), bytes_of(parts.ends),
-            bytes_of(parts.chars)};
+std::array<std::string_view, 5> bytes_of(const Parts& parts) {
+    return {bytes_of(parts.runs), bytes_of(parts.ends), bytes_of(parts.block_sizes),
+            bytes_of(parts.chars), bytes_of(parts.blocks)};
 }
 
 /// Of the head behind its checksum and of all parts, in blocks, so that threads share the work.
@@ -128,39 +134,73 @@ std::optional<std::span<const T>> take(std::string_view& bytes, std::uint64_t co
 
 /// What follows the head, if it is as long as the head says.
 std::optional<Parts> parts_of(const Head& head, std::string_view rest) {
-    const auto entries = take<Entry>(rest, head.entries);
     const auto runs = take<RunRange>(rest, head.runs);
     const auto ends = take<std::uint64_t>(rest, head.ends);
+    const auto block_sizes = take<std::uint64_t>(rest, head.block_sizes);
     const auto chars = take<char>(rest, head.chars);
-    if (!entries || !runs || !ends || !chars || !rest.empty()) return std::nullopt;
-    return Parts{*entries, *runs, *ends, *chars};
+    const auto blocks = take<char>(rest, head.block_bytes);
+    if (!runs || !ends || !block_sizes || !chars || !blocks || !rest.empty()) return std::nullopt;
+    return Parts{*runs, *ends, *block_sizes, *chars, *blocks};
 }
 
-/// Nothing in it leads out of the trace or the tables. A bool of another value than 0 and 1 must
-/// not even be looked at as one.
+/// Nothing in it leads out of the trace or the tables.
 bool is_sound(const Entry& entry, std::uint64_t trace_size, std::size_t texts) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(&entry);
     const auto id_fits = [texts](StringId id) { return id < texts; };
-    return bytes[offsetof(Entry, token_positions)] <= 1 && bytes[offsetof(Entry, nonfinite)] <= 1 &&
-           bytes[offsetof(Entry, kind)] <= static_cast<unsigned char>(RecordKind::other) &&
-           entry.offset <= trace_size && entry.length <= trace_size - entry.offset &&
+    return entry.offset <= trace_size && entry.length <= trace_size - entry.offset &&
            (entry.values == 0 || entry.values < entry.length) && id_fits(entry.team) &&
            id_fits(entry.checkpoint) && id_fits(entry.weight) && id_fits(entry.dtype) &&
            id_fits(entry.shape);
 }
 
-bool are_sound(std::span<const Entry> entries, std::uint64_t trace_size, std::size_t texts,
-               unsigned threads) {
+/// False: the blocks are not of this many sound entries.
+bool decode_blocks(const Head& head, const Parts& parts, unsigned threads, TraceIndex& index) {
+    // A block has at least a byte for each entry: so no number in the head asks for much memory.
+    const std::uint64_t count = head.entries;
+    if (count > parts.blocks.size() ||
+        parts.block_sizes.size() != (count + block_entries - 1) / block_entries) {
+        return false;
+    }
+    std::vector<std::string_view> blocks;
+    std::string_view rest = bytes_of(parts.blocks);
+    for (const std::uint64_t size : parts.block_sizes) {
+        if (size > rest.size()) return false;
+        blocks.push_back(rest.substr(0, size));
+        rest.remove_prefix(size);
+    }
+    if (!rest.empty()) return false;
+    index.entries = EntryStore{count};
+    const std::span<Entry> entries = index.entries.extend(count);
     std::atomic<bool> sound{true};
-    for_each_chunk(entries.size(), std::size_t{1} << 14, threads,
-                   [&](std::size_t, std::size_t begin, std::size_t end) {
-                       const auto part = entries.subspan(begin, end - begin);
-                       const bool all = std::all_of(part.begin(), part.end(), [&](const Entry& e) {
-                           return is_sound(e, trace_size, texts);
-                       });
-                       if (!all) sound = false;
-                   });
+    for_each_chunk(
+        count, block_entries, threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
+            const auto part = entries.subspan(begin, end - begin);
+            const bool all = decode(blocks[block], part) &&
+                             std::all_of(part.begin(), part.end(), [&](const Entry& entry) {
+                                 return is_sound(entry, head.identity.size, index.texts.size());
+                             });
+            if (!all) sound = false;
+        });
     return sound;
+}
+
+struct CodedEntries {
+    std::vector<std::uint64_t> block_sizes;
+    std::string blocks;
+};
+
+CodedEntries encode_blocks(std::span<const Entry> entries, unsigned threads) {
+    std::vector<std::string> blocks((entries.size() + block_entries - 1) / block_entries);
+    for_each_chunk(entries.size(), block_entries, threads,
+                   [&](std::size_t block, std::size_t begin, std::size_t end) {
+                       encode(entries.subspan(begin, end - begin), blocks[block]);
+                   });
+    CodedEntries coded;
+    for (std::string& block : blocks) {
+        coded.block_sizes.push_back(block.size());
+        coded.blocks += block;
+        block = {};
+    }
+    return coded;
 }
 
 /// One behind the other, none empty, all entries in them.
@@ -215,9 +255,6 @@ Head head_of(const Content& content, const TraceIndex& index) {
         bad.why.copy(saved.why.data(), saved.why.size());
     }
     head.entries = index.entries.entries().size();
-    head.runs = index.runs.size();
-    head.ends = index.texts.ends().size();
-    head.chars = index.texts.chars().size();
     return head;
 }
 
@@ -270,28 +307,33 @@ std::optional<TraceIndex> reading::load_sidecar(const std::filesystem::path& tra
     if (!file) return std::nullopt;
     Head head;
     std::memcpy(&head, file->bytes().data(), sizeof head);
-    if (head.kind != magic || head.version != layout_version || head.entry_size != sizeof(Entry) ||
+    if (head.kind != magic || head.version != layout_version || head.records != head.entries ||
         head.identity != identity_of(content)) {
         return std::nullopt;
     }
     const std::optional<Parts> parts = parts_of(head, file->bytes().substr(sizeof head));
     if (!parts || head.checksum != checksum_of(head, *parts, threads)) return std::nullopt;
     TraceIndex index;
-    const bool is_sound =
-        index.texts.assign(parts->chars, parts->ends) &&
-        are_sound(parts->runs, parts->entries.size()) &&
-        are_sound(parts->entries, head.identity.size, index.texts.size(), threads);
-    if (!is_sound) return std::nullopt;
+    const bool sound = index.texts.assign(parts->chars, parts->ends) &&
+                       are_sound(parts->runs, head.entries) &&
+                       decode_blocks(head, *parts, threads, index);
+    if (!sound) return std::nullopt;
     read_counts(head, index);
     index.runs.assign(parts->runs.begin(), parts->runs.end());
-    index.entries.assign(std::move(*file), parts->entries);
     return index;
 }
 
 void reading::save_sidecar(const std::filesystem::path& trace, const Content& content,
                            const TraceIndex& index, unsigned threads) {
-    const Parts parts{index.entries.entries(), index.runs, index.texts.ends(), index.texts.chars()};
+    const CodedEntries coded = encode_blocks(index.entries.entries(), threads);
+    const Parts parts{index.runs, index.texts.ends(), coded.block_sizes, index.texts.chars(),
+                      coded.blocks};
     Head head = head_of(content, index);
+    head.runs = parts.runs.size();
+    head.ends = parts.ends.size();
+    head.block_sizes = parts.block_sizes.size();
+    head.chars = parts.chars.size();
+    head.block_bytes = parts.blocks.size();
     head.checksum = checksum_of(head, parts, threads);
     std::uint64_t size = sizeof head;
     for (const std::string_view part : bytes_of(parts))

@@ -80,6 +80,8 @@ class Checker {
         all.insert(all.end(), measured.counts.begin(), measured.counts.end());
         for (const auto& [name, allowed] : budget_.at_most)
             at_most(name, find(all, name), allowed);
+        for (const auto& [name, error] : measured.errors)
+            note_nearest(name, error);
         for (const auto& [name, value] : measured.errors)
             result_.unlimited += find(budget_.at_most, name) == nullptr ? 1 : 0;
         for (const auto& [name, wanted] : budget_.at_least)
@@ -111,9 +113,13 @@ class Checker {
         // A value that is no number keeps no limit.
         if (!(*measured <= allowed)) {
             result_.broken.push_back({name, *measured, allowed, {}});
-            return;
         }
-        const double part = allowed > 0 ? *measured / allowed : 0;
+    }
+
+    void note_nearest(const std::string& name, double error) {
+        const double* allowed = find(budget_.at_most, name);
+        if (allowed == nullptr || !(*allowed > 0)) return;
+        const double part = error / *allowed;
         if (part <= result_.nearest_part && !result_.nearest.empty()) return;
         result_.nearest = name;
         result_.nearest_part = part;

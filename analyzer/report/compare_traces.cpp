@@ -44,6 +44,18 @@ Source open(const std::string& path, std::size_t run, const ModelIndex* index) {
     return source;
 }
 
+/// What tells a file from others: its name, with its folder where names are the same.
+std::string label_of(const Source& source, const std::vector<Source>& all) {
+    const std::filesystem::path path{source.engine.path};
+    const bool is_unique =
+        1 == std::count_if(all.begin(), all.end(), [&](const Source& other) {
+            return std::filesystem::path{other.engine.path}.stem() == path.stem();
+        });
+    const std::string folder = path.parent_path().filename().string();
+    return is_unique || folder.empty() ? path.stem().string()
+                                       : fmt::format("{}/{}", folder, path.stem().string());
+}
+
 /// Two traces of one team must not read alike.
 void tell_apart(std::vector<Source>& sources) {
     std::map<std::string, int> count;
@@ -54,10 +66,7 @@ void tell_apart(std::vector<Source>& sources) {
         std::string& team = source.engine.team;
         const bool shared = count[team] > 1;
         if (team.empty()) team = "an unnamed engine";
-        if (shared) {
-            const std::filesystem::path path{source.engine.path};
-            team = fmt::format("{} ({})", team, path.stem().string());
-        }
+        if (shared) team = fmt::format("{} ({})", team, label_of(source, sources));
         const int number = ++taken[team];
         if (number > 1) team += fmt::format(" #{}", number);
     }

@@ -98,8 +98,7 @@ struct Counts {
         skipped += c.element == "skipped" ? 1 : 0;
     }
     std::string attributes() const {
-        return fmt::format(R"(tests="{}" failures="{}" errors="{}" skipped="{}")", tests, failures,
-                           errors, skipped);
+        return fmt::format(R"(tests="{}" failures="{}" errors="{}")", tests, failures, errors);
     }
 };
 

@@ -15,13 +15,13 @@ namespace orch {
 namespace {
 
 constexpr auto everything = static_cast<std::size_t>(-1);
-constexpr std::size_t evidence_shown = 5;
+constexpr std::size_t evidence_shown = 4;
 constexpr std::size_t notes_shown = 3;
-constexpr std::size_t unmatched_shown = 2;
+constexpr std::size_t unmatched_shown = 1;
 constexpr std::size_t layers_shown = 9;
 constexpr std::size_t matrix_shown = 7;
 constexpr std::size_t team_width = 24;
-constexpr std::size_t other_readings_shown = 2;
+constexpr std::size_t other_readings_shown = 1;
 
 std::string painted(Verdict verdict, const Paint& paint) {
     const std::string_view word = verdict_title(verdict);
@@ -52,7 +52,10 @@ std::string how_much(const FirstDivergence& first) {
         fmt::format("{} off: error {}, {}", percent_text(first.error), error_text(first.error),
                     against_floor(first.error, first.floor));
     if (!first.floor_from.empty()) text += fmt::format(" ({})", first.floor_from);
-    return text + fmt::format("; its input: error {}", error_text(first.input_error));
+    if (first.input_error > 0) {
+        text += fmt::format("; its input: error {}", error_text(first.input_error));
+    }
+    return text;
 }
 
 std::string where(const FirstDivergence& first) {
@@ -128,7 +131,7 @@ void drift(Page& page, const PairReport& pair) {
         page.lines(fmt::format("  {:<11}{}\n", "layer", top));
         page.lines(fmt::format("  {:<11}{}\n", "error", bottom));
     }
-    if (!pair.drift.kind.empty()) {
+    if (!layers.empty() && !pair.drift.kind.empty()) {
         page.fact("drift", fmt::format("{}{}{}", pair.drift.kind,
                                        pair.drift.meaning.empty() ? "" : ": ", pair.drift.meaning));
     }
@@ -146,6 +149,7 @@ std::string compared(const PairReport& pair) {
     if (counts.measured < counts.all) {
         text += fmt::format(", {} not measured", grouped(counts.all - counts.measured));
     }
+    if (pair.a.passes == 0) return text;
     return text + fmt::format("; {} over {} in {}", counted(pair.a.passes, "pass", "passes"),
                               counted(pair.a.tokens, "token"), pair.a.team);
 }

@@ -108,7 +108,7 @@ std::string percent_text(double share) {
     const double percent = 100 * std::abs(share);
     if (percent == 0) return "0 %";
     if (percent < 0.01) return "under 0.01 %";
-    if (percent >= 1e4) return fmt::format("{} %", scientific(percent));
+    if (percent >= 1e4) return fmt::format("{} times its size", error_text(share));
     return percent >= 10 ? fmt::format("{:.0f} %", percent) : fmt::format("{:.2g} %", percent);
 }
 
@@ -171,11 +171,13 @@ TokenCounts count_tokens(const std::vector<TokenRow>& tokens) {
         }
         ++counts.compared;
         const bool hard = row.flip == "hard";
+        const bool is_known = row.argmax_a >= 0 && row.argmax_b >= 0;
         counts.hard += hard ? 1 : 0;
         counts.ties += !hard && !row.flip.empty() ? 1 : 0;
-        counts.agree += row.flip.empty() ? 1 : 0;
+        counts.decided += is_known ? 1 : 0;
+        counts.agree += is_known && row.argmax_a == row.argmax_b ? 1 : 0;
         const bool first_hard = hard && counts.hard == 1;
-        if (first_hard || (!row.flip.empty() && counts.first_flip == nullptr)) {
+        if (is_known && (first_hard || (!row.flip.empty() && counts.first_flip == nullptr))) {
             counts.first_flip = &row;
         }
         if (row.error) counts.worst_error = std::max(counts.worst_error.value_or(0), *row.error);
@@ -191,8 +193,11 @@ TokenCounts count_tokens(const std::vector<TokenRow>& tokens) {
 std::string tokens_text(const std::vector<TokenRow>& tokens) {
     const TokenCounts counts = count_tokens(tokens);
     if (counts.compared + counts.skipped == 0) return "no logits that are in both traces";
-    std::string text = fmt::format("{} of {} choose the same token", grouped(counts.agree),
-                                   counted(counts.compared, "position"));
+    std::string text =
+        counts.decided == 0
+            ? fmt::format("which one wins is not known at {}", counted(counts.compared, "position"))
+            : fmt::format("the same one wins at {} of {}", grouped(counts.agree),
+                          counted(counts.decided, "position"));
     if (counts.hard > 0) text += fmt::format("; {}", counted(counts.hard, "hard flip"));
     if (counts.ties > 0) text += fmt::format("; {}", counted(counts.ties, "tie"));
     if (const TokenRow* flip = counts.first_flip) {
@@ -264,6 +269,16 @@ std::vector<std::string> not_seen(const PairReport& pair) {
         texts.push_back(fmt::format("{} could not be measured: {}{}",
                                     counted(counts.all - counts.measured, "place"), names,
                                     named > 4 ? ", …" : ""));
+    }
+    if (pair.verdict == Verdict::parity) {
+        const SiteRow* blindest = nullptr;
+        for (const SiteRow& site : pair.sites) {
+            if (blindest == nullptr || site.floor > blindest->floor) blindest = &site;
+        }
+        if (blindest != nullptr && blindest->floor > 0) {
+            texts.push_back(fmt::format("differences below the floor: up to {} at {}",
+                                        percent_text(blindest->floor), blindest->checkpoint));
+        }
     }
     return texts;
 }

@@ -16,7 +16,7 @@ std::string_view grade_meaning(Grade grade);      ///< what it says, in half a s
 /// As short as it can be said: "0.147", "2.6e-3", "0"; "-" where there is none.
 std::string error_text(double error);
 std::string error_text(const std::optional<double>& error);
-/// "15 %", "0.26 %", "under 0.01 %"
+/// "15 %", "0.26 %", "under 0.01 %"; "5.4e17 times its size" where percent say nothing.
 std::string percent_text(double share);
 /// "57 times the floor of 2.6e-3", "0.4 times …"; what there is to say where the floor is 0.
 std::string against_floor(double error, double floor);
@@ -35,7 +35,8 @@ const SiteRow* worst_site(const PairReport& pair);
 
 struct TokenCounts {
     std::size_t compared = 0;
-    std::size_t agree = 0;
+    std::size_t decided = 0;  ///< of these, the winning token is known in both
+    std::size_t agree = 0;    ///< of these, it is the same
     std::size_t ties = 0;
     std::size_t hard = 0;
     std::size_t skipped = 0;

@@ -15,6 +15,7 @@ class Fault:
     forms: tuple = ()  # in these alone; empty: in all
     not_forms: tuple = ()
     same_as: tuple = ()  # ops that are as right: from outside, the fault cannot be told from one there
+    blind: bool = False  # the sketch of what it spoils is the right one's
     why: str = ""  # of a restriction or of same_as
 
 
@@ -99,7 +100,7 @@ CATALOGUE = {
     # one norm of a layer
     "attn_norm_delayed": fault("attn_norm", "row_permutation position_offset"),
     "attn_norm_columns_swapped": fault("attn_norm", "column_permutation"),
-    "attn_norm_columns_swapped_unseen": fault("attn_norm", "column_permutation unknown"),
+    "attn_norm_columns_swapped_unseen": fault("attn_norm", "column_permutation unknown", blind=True),
     "attn_norm_bf16": fault("attn_norm", "low_precision"),
     "attn_norm_fp8": fault("attn_norm", "low_precision"),
     "attn_norm_stale": fault("attn_norm", "stale"),

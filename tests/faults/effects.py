@@ -162,6 +162,17 @@ def steady(found, layer, op, which):
     return {kind: worst[kind] for kind in found[layer, op, which]}
 
 
+def shows_at(op, layer, layers):
+    """(layer, op, which) of the first side that shows a fault of op."""
+    if op == "ffn_residual":
+        return (HEAD, "head", "x") if layer == layers - 1 else (layer + 1, "q", "x")
+    if op in ("final_norm", "head"):
+        return (HEAD, "head", "x" if op == "final_norm" else "y")
+    behind = {"embedding": "q", "attn_norm": "q", "attention": "o", "attn_residual": "gate", "ffn_norm": "gate",
+              "activation": "down"}
+    return (layer, behind[op], "x") if op in behind else (layer, op, "y")
+
+
 def first_effect(clean, faulty, facts_clean, facts_faulty, noise_table):
     """The first side that the fault changes, as (layer, ops, which, largest change, its ratio to the noise),
     among the numbers that llama.cpp computes too. None: it changes none of them."""

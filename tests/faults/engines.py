@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
@@ -50,12 +51,31 @@ class LlamaRun:
         return "l" + hashlib.sha256(text.encode()).hexdigest()[:15]
 
 
+MAKERS = [ENGINES / "make_model.py", ENGINES / "train_model.py"]
+SCRIPTS = [ENGINES / "torch/llama.py", ENGINES / "llama.cpp/run.mjs", ENGINES / "llama.cpp/package.json",
+           *(HERE / f"{name}.py" for name in ("engines", "faulty_llama", "forms", "plants", "zygote"))]
+
+
+def directory_for(parent, files):
+    """A directory whose name stands for the content of the files; those of other contents are removed."""
+    key = hashlib.sha256()
+    for path in files:
+        key.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    out = Path(parent).resolve() / key.hexdigest()[:16]
+    out.mkdir(parents=True, exist_ok=True)
+    for other in out.parent.iterdir():
+        if other != out and re.fullmatch("[0-9a-f]{16}", other.name):
+            shutil.rmtree(other)
+    return out
+
+
 class Engines:
-    """Traces lie in directory under names that tell nothing; beside each a .json of what really happened."""
-    def __init__(self, library, blas, models, directory, at_once=2):
-        self.library, self.blas, self.models = Path(library).resolve(), Path(blas).resolve(), Path(models).resolve()
-        self.directory, self.at_once = Path(directory).resolve(), at_once
-        self.directory.mkdir(parents=True, exist_ok=True)
+    """Models and traces, kept in directory work until what makes them changes. Traces have names that tell nothing;
+    beside each lies a .json of what really happened."""
+    def __init__(self, library, blas, work, at_once=2):
+        self.library, self.blas, self.at_once = Path(library).resolve(), Path(blas).resolve(), at_once
+        self.models = directory_for(Path(work) / "models", MAKERS)
+        self.directory = directory_for(Path(work) / "traces", [*MAKERS, *SCRIPTS, library, blas])
 
     @staticmethod
     def missing():
@@ -144,10 +164,10 @@ class Engines:
                 "generate": run.generate, "blas": str(self.blas) if with_blas else ""}))
         jobs_file = self.directory / f"jobs-{os.getpid()}"
         jobs_file.write_text("\n".join(jobs) + "\n")
-        with open(jobs_file) as lines, subprocess.Popen(
-                [PYTHON, HERE / "zygote.py", self.directory, str(self.at_once)], stdin=lines, text=True,
-                stdout=subprocess.PIPE, cwd=self.directory,
-                env=self.environment(self.directory / "%p.jsonl", "pytorch", [self.blas] if with_blas else [])) as child:
+        env = self.environment(self.directory / "%p.jsonl", "pytorch", [self.blas] if with_blas else [])
+        words = [PYTHON, HERE / "zygote.py", self.directory, str(self.at_once)]
+        with open(jobs_file) as lines, subprocess.Popen(words, stdin=lines, text=True, stdout=subprocess.PIPE,
+                                                        cwd=self.directory, env=env) as child:
             for line in child.stdout:
                 answer = json.loads(line)
                 run = by_path.pop(answer.pop("trace"))

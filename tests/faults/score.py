@@ -3,13 +3,14 @@ from dataclasses import dataclass
 
 from catalogue import CATALOGUE
 
-LOCALISED = ("exact", "bracket")
+WHERE = ("exact", "bracket", "wrong", "missed", "not comparable")
+LOCALISED = WHERE[:2]
 FUSED = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
 
 
 @dataclass
 class Score:
-    where: str  # exact, bracket, wrong, missed, or not comparable
+    where: str  # one of WHERE
     signature_right: bool
     said: str  # for people
     signature: str

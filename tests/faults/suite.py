@@ -18,9 +18,9 @@ from pathlib import Path
 
 import catalogue
 import effects
-from engines import PROMPTS, ROOT, Engines, LlamaRun, Run
+from engines import PROMPTS, PYTHON, ROOT, Engines, LlamaRun, Run
 from forms import FORMS
-from score import LOCALISED, Score, score
+from score import LOCALISED, WHERE, Score, score
 
 LAYERS = 4
 PLACES = {"first": 0, "middle": 2, "last": 3}
@@ -35,8 +35,8 @@ SHOWN = 30  # lines of what went wrong
 def fault_names():
     """Without importing PyTorch: plants.py is asked once, in its own process."""
     here = Path(__file__).resolve().parent
-    text = subprocess.run(["/usr/bin/python3", "-c", "import json, plants; print(json.dumps([plants.NAMES, plants.PRODUCTS]))"],
-                          cwd=here, check=True, text=True, stdout=subprocess.PIPE).stdout
+    question = "import json, plants; print(json.dumps([plants.NAMES, plants.PRODUCTS]))"
+    text = subprocess.run([PYTHON, "-c", question], cwd=here, check=True, text=True, stdout=subprocess.PIPE).stdout
     names, products = json.loads(text)
     catalogue.add_products(products)
     unknown = set(names) ^ set(catalogue.CATALOGUE)
@@ -169,8 +169,8 @@ def correct_pairs(model):
     pairs += [(f"{form} against unfused", torch(), torch(form)) for form in FORMS if form != "unfused"]
     pairs += [(f"{form} again", torch(form), torch(form, again=1)) for form in FORMS]
     for prompt in ("short", "long"):
-        pairs += [(f"{form}, {prompt} prompt, against llama.cpp", LlamaRun(model, prompt=prompt), torch(form, prompt=prompt))
-                  for form in ("unfused", "fused", "gguf-order", "bf16", "chunked")]
+        pairs += [(f"{form}, {prompt} prompt, against llama.cpp", LlamaRun(model, prompt=prompt),
+                   torch(form, prompt=prompt)) for form in ("unfused", "fused", "gguf-order", "bf16", "chunked")]
     pairs += [(f"{form}, 16 tokens generated, against llama.cpp", LlamaRun(model, prompt=p, generate=16),
                torch(form, generate=16)) for form in ("unfused", "fused", "bf16")]
     pairs = [(*pair, False) for pair in pairs]
@@ -207,17 +207,22 @@ def judge_pairs(engines, orchtrace, pairs, products):
             yield job.result()
 
 
+def times(ratio):
+    return "over 1000 times" if ratio > 1000 else f"{ratio:.3g} times"
+
+
 def describe(result):
     run = result.run
     where = f"{run.model} {run.form} {run.fault}@{run.layer}"
-    effect = "no effect" if result.first is None else f"effect {result.first[3]:.1e}, {result.first[4]:.1f}x the noise"
+    said = f"{result.score.said or 'nothing'}, {result.score.signature or '-'}"
     whom = "; blames llama.cpp" if result.score.blamed_reference else ""
-    return f"{where}: {result.score.where} ({result.score.said or 'nothing'}, {result.score.signature or '-'}){whom}; {effect}"
+    effect = "none" if result.first is None else f"{result.first[3]:.1e}, {times(result.first[4])} the noise"
+    return f"{where}: {result.score.where} ({said}){whom}; effect {effect}"
 
 
 def totals(results):
     seen = [r for r in results if r.visible]
-    count = {w: sum(r.score.where == w for r in seen) for w in ("exact", "bracket", "wrong", "missed", "not comparable")}
+    count = {where: sum(r.score.where == where for r in seen) for where in WHERE}
     return {"runs": len(results), "visible": len(seen), **count,
             "signature": sum(r.score.signature_right and r.score.where in LOCALISED for r in seen),
             "reference blamed": sum(r.score.blamed_reference for r in seen)}
@@ -229,9 +234,18 @@ def share_identified(results):
     return right / total if total else 1.0
 
 
+def misplaced(result):
+    """Whether the fault shows first elsewhere than the catalogue says: then the catalogue is wrong, or the plant."""
+    fault = catalogue.CATALOGUE[result.run.fault]
+    layer, ops, which = result.first[:3]
+    wanted = effects.shows_at(fault.op, result.run.layer, LAYERS)
+    return not fault.blind and not any((layer, op, which) == wanted for op in ops)
+
+
 def promise(results, pairs):
     """What is broken of what docs/FAULTS.md promises; empty: nothing."""
-    t, broken = totals(results), []
+    t = totals(results)
+    broken = [f"planted elsewhere than the catalogue says: {describe(r)}" for r in results if r.visible and misplaced(r)]
     localised = t["exact"] + t["bracket"]
     if localised < 0.95 * t["visible"]:
         broken.append(f"only {localised} of {t['visible']} faults were localised")
@@ -269,8 +283,7 @@ def main():
         print(f"skipped: {why_not}")
         return 77
 
-    work = Path(args.work)
-    engines = Engines(args.library, args.blas, work / "models", work / "traces")
+    engines = Engines(args.library, args.blas, args.work)
     names, products = fault_names()
     names = args.faults or names
     models, forms, layers = args.models, args.forms, list(PLACES)
@@ -297,7 +310,9 @@ def main():
         print(f"  … and {len(lines) - SHOWN} more; --verbose shows all")
     if args.write:
         import scoreboard
-        scoreboard.write(args.write, results, pairs, time.perf_counter() - start)
+        training = engines.models / "trained/training.json"
+        facts = json.loads(training.read_text()) if training.exists() else {}
+        scoreboard.write(args.write, results, pairs, time.perf_counter() - start, facts)
     broken = promise(results, pairs)
     for sentence in broken:
         print(f"broken: {sentence}")

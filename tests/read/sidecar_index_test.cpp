@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <functional>
 #include <random>
 
 #include "tests/cli/cli_test_support.hpp"
@@ -124,6 +125,32 @@ TEST_F(SidecarIndex, ADamagedOneIsIgnored) {
     EXPECT_FALSE(is_used());
     write_file(sidecar(), good);
     EXPECT_TRUE(is_used());
+}
+
+// Written by somebody who knows the format, and means ill: what leads out of the trace is refused.
+TEST_F(SidecarIndex, OneThatLeadsAstrayIsIgnored) {
+    const Content content{trace_};
+    const auto with = [&](const std::function<void(std::span<Entry>, TraceIndex&)>& change) {
+        TraceIndex index = index_of(content, 1);
+        const std::span<const Entry> entries = index.entries.entries();
+        change({const_cast<Entry*>(entries.data()), entries.size()}, index);
+        save_sidecar(trace_, content, index, 1);
+        return load_sidecar(trace_, content, 1).has_value();
+    };
+    const std::uint64_t size = content.bytes().size();
+    EXPECT_TRUE(with([](auto, auto&) {}));
+    EXPECT_TRUE(with([](auto entries, auto&) { entries[7].token_idx = -1; }));
+    EXPECT_FALSE(with([&](auto entries, auto&) { entries[7].offset = size + 1; }));
+    EXPECT_FALSE(with([&](auto entries, auto&) { entries[7].offset = ~std::uint64_t{0}; }));
+    EXPECT_FALSE(with([&](auto entries, auto&) { entries.back().length += 1; }));
+    EXPECT_FALSE(with([](auto entries, auto&) { entries[0].values = entries[0].length; }));
+    EXPECT_FALSE(with([](auto entries, auto&) { entries[0].team = 1000; }));
+    EXPECT_FALSE(with([](auto entries, auto&) { entries[0].shape = 1000; }));
+    EXPECT_FALSE(with([](auto entries, auto&) { entries[9].kind = static_cast<RecordKind>(15); }));
+    EXPECT_FALSE(with([](auto, auto& index) { index.runs[0].end += 1; }));
+    EXPECT_FALSE(with([](auto, auto& index) { index.runs.back().end += 1; }));
+    EXPECT_FALSE(with([](auto, auto& index) { index.runs.clear(); }));
+    EXPECT_FALSE(with([](auto, auto& index) { index.counts.records += 1; }));
 }
 
 TEST_F(SidecarIndex, APipeOfThatNameIsNotWaitedFor) {

@@ -88,8 +88,8 @@ TEST_F(Compare, TwoTracesOfOneTeamAreToldApart) {
     EXPECT_EQ(report["consensus"]["outlier"], "other (rope)");
     const Json twice =
         json_of(compare({"--format", "json", trace("reference"), trace("reference")}));
-    EXPECT_EQ(twice["engines"][0]["team"], "reference (reference)");
-    EXPECT_EQ(twice["engines"][1]["team"], "reference (reference) #2");
+    EXPECT_EQ(twice["engines"][0]["team"], "reference (cases/reference)");
+    EXPECT_EQ(twice["engines"][1]["team"], "reference (cases/reference) #2");
     EXPECT_EQ(twice["pairs"][0]["grade"], "identical");
 }
 
@@ -128,7 +128,8 @@ TEST_F(Compare, ABadLineMakesTheTraceIncomplete) {
     write_file(torn, text);
     const Outcome outcome = compare({trace("reference"), torn});
     EXPECT_EQ(outcome.code, exit_unusable) << outcome.out;
-    EXPECT_TRUE(contains(outcome.out, "torn.jsonl:")) << outcome.out;
+    EXPECT_TRUE(contains(outcome.out, "torn.jsonl cannot be read, the first is line "))
+        << outcome.out;
 }
 
 TEST_F(Compare, AFloorOfTheUsersIsUsed) {

@@ -151,7 +151,7 @@ def check_junit(tool, directory):
         root = ElementTree.parse(path).getroot()
         cases = root.findall("testsuite/testcase")
         found = [len(root.findall(f"testsuite/testcase/{kind}")) for kind in ("failure", "error", "skipped")]
-        told = [int(root.get(kind)) for kind in ("failures", "errors", "skipped")]
+        told = [int(root.find("testsuite").get(kind)) for kind in ("failures", "errors", "skipped")]
         check(f"JUnit of {name}", "" if found == told and found[:2] == [failures, errors]
               and len(cases) == int(root.get("tests")) else f"{found}, {told}")
 
@@ -181,7 +181,7 @@ def check_text(tool, text):
     part = text.split("\n## Reading the text\n")[1].split("`--verbose`")[0]
     documented = {c for row in re.findall(r"^\| (`[^|]*) \|", part, re.M) for c in re.findall(r"`([^`]+)`", row)}
     check("labels of the text are documented",
-          ", ".join(sorted(labels - documented - {"but", "why", "note", "dropped", "unmatched"})))
+          ", ".join(sorted(labels - documented)))
 
 
 def main():

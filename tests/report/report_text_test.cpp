@@ -83,7 +83,13 @@ TEST(ReportText, ShowsTheBlamedLayerOfManyAndBothEnds) {
 }
 
 TEST(ReportText, SaysWhatNobodyLookedAt) {
-    EXPECT_NE(report_text(parity(), plain, false).find("no blind spot is known"),
+    EXPECT_NE(report_text(parity(), plain, false)
+                  .find("differences below the floor: up to 0.26 % at layer_0_qkv"),
+              std::string::npos);
+    PairReport exact = parity_pair();
+    for (SiteRow& row : exact.sites)
+        row.floor = 0;
+    EXPECT_NE(report_text(one_pair(exact), plain, false).find("no blind spot is known"),
               std::string::npos);
     const std::string text = report_text(divergence(), plain, false);
     EXPECT_NE(text.find("1 place could not be measured: layer_3_o"), std::string::npos);

@@ -20,9 +20,14 @@ TEST(Wording, ErrorsAreShort) {
 }
 
 TEST(Wording, SharesAreInPercent) {
-    const std::pair<double, const char*> cases[] = {
-        {0, "0 %"},   {0.147, "15 %"},  {0.0026, "0.26 %"},          {1e-6, "under 0.01 %"},
-        {2, "200 %"}, {0.0999, "10 %"}, {INFINITY, "beyond measure"}};
+    const std::pair<double, const char*> cases[] = {{0, "0 %"},
+                                                    {0.147, "15 %"},
+                                                    {0.0026, "0.26 %"},
+                                                    {1e-6, "under 0.01 %"},
+                                                    {2, "200 %"},
+                                                    {0.0999, "10 %"},
+                                                    {5.4e17, "5.4e17 times its size"},
+                                                    {INFINITY, "beyond measure"}};
     for (const auto& [value, text] : cases)
         EXPECT_EQ(percent_text(value), text) << value;
 }
@@ -36,10 +41,12 @@ TEST(Wording, AnErrorIsSetAgainstItsFloor) {
 }
 
 TEST(Wording, FlipsAreCountedByKindAndTheFirstHardOneIsNamed) {
-    EXPECT_EQ(tokens_text(divergent_pair().tokens),
-              "1 of 3 positions choose the same token; 1 hard flip; 1 tie; first at 20: 95 against "
-              "12, margin 1.25; logits differ "
-              "by at most 0.3; KL mean 0.015, most 0.02; 1 left out");
+    EXPECT_EQ(
+        tokens_text(divergent_pair().tokens),
+        "the same one wins at 1 of 3 positions; 1 hard flip; 1 tie; first at 20: 95 against "
+        "12, margin 1.25; logits differ by at most 0.3; KL mean 0.015, most 0.02; 1 left out");
+    EXPECT_EQ(tokens_text({token(7, -1, -1, "", 0.5)}),
+              "which one wins is not known at 1 position; logits differ by at most 0.5");
     EXPECT_EQ(tokens_text({}), "no logits that are in both traces");
 }
 

@@ -95,7 +95,8 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
                     result.mixed[i] = static_cast<float>(i);
                 std::fill_n(result.sketch, 16, 0.5);
                 std::fill_n(result.projected, 16, 0.25);
-                std::fill_n(result.added[0], 3 * tile_cols, 1.0F);
+                for (auto& sums : result.added)
+                    std::fill_n(sums, tile_cols, 1.0F);
                 result.job.rows = 1 + round % tile_rows;
                 result.job.cols = cols;
                 result.job.feature_hashes = hashes.data();
@@ -134,8 +135,11 @@ TEST(TileKernels, OfEveryInstructionSetAgreeToTheLastBit) {
                     ASSERT_TRUE(same_or_nan(a.sketch[i], b.sketch[i])) << i;
                     ASSERT_TRUE(same_or_nan(a.projected[i], b.projected[i])) << i;
                 }
-                for (int i = 0; i < 3 * tile_cols; ++i)
-                    ASSERT_TRUE(same_or_nan(a.added[0][i], b.added[0][i])) << i;
+                for (int i = 0; i < 3 * tile_cols; ++i) {
+                    const int type = i / tile_cols;
+                    const int c = i % tile_cols;
+                    ASSERT_TRUE(same_or_nan(a.added[type][c], b.added[type][c])) << i;
+                }
                 for (int r = 0; r < a.job.rows; ++r) {
                     const TileRow& x = a.job.row[r];
                     const TileRow& y = b.job.row[r];

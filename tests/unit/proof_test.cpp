@@ -73,8 +73,7 @@ TEST(Projection, IsEachRowTimesTheProbes) {
             SCOPED_TRACE(std::string(dtype_name(x.view.dtype)) + ", rows " + std::to_string(rows));
             Projection projection;
             projection.probes = own.probes;
-            DigestRequest request = from_position(1000);
-            request.positions.first = 7;
+            DigestRequest request = from_position(4);  // of sign -
             request.projections = &projection;
             const Digest d = digest_of(x, request);
             const std::size_t count = rows < 16 ? 4 : 16;
@@ -91,7 +90,7 @@ TEST(Projection, IsEachRowTimesTheProbes) {
             for (std::size_t q = 0; q < count; ++q) {
                 double mixed = 0;
                 for (std::int64_t r = 0; r < rows; ++r)
-                    mixed += static_cast<double>(position_sign(7 + r)) * wanted(r, q);
+                    mixed += static_cast<double>(position_sign(4 + r)) * wanted(r, q);
                 EXPECT_EQ(projection.mixed[q], mixed);
                 for (int i = 0; i < d.selected; ++i) {
                     const auto at = static_cast<std::size_t>(i);
@@ -139,7 +138,7 @@ TEST(Proof, OfARightProductIsTheRoundingOfItsType) {
         for (DType type : types) {
             SCOPED_TRACE(std::string(dtype_name(type)) + ", rows " + std::to_string(rows));
             const Buffer y = stored_as(type, right);
-            const std::optional<Proof> proof = proof_of(x, own.probes, y, 1, 11);
+            const std::optional<Proof> proof = proof_of(x, own.probes, y, 1, 12);
             ASSERT_TRUE(proof);
             EXPECT_EQ(proof->count, rows < 16 ? 4 : 16);
             if (type == DType::f32 || type == DType::f64) {
