@@ -150,11 +150,12 @@ Alignment align(const EngineTrace& a, const EngineTrace& b) {
     alignment.passes = std::move(passes.pairs);
     alignment.not_comparable = std::move(passes.not_comparable);
     alignment.notes = std::move(passes.notes);
+
+    // Lines first: one may stand for a tensor of a pass that has no partner.
+    pair_logs(alignment, fates_a, fates_b);
     drop_passes(a, passes.dropped_a, fates_a);
     drop_passes(b, passes.dropped_b, fates_b);
-
     pair_products(identity, alignment, fates_a, fates_b);
-    pair_logs(alignment, fates_a, fates_b);
     pair_tensors(alignment, fates_a, fates_b);
     sort_sites(alignment);
 

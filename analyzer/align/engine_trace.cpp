@@ -1,6 +1,7 @@
 #include "analyzer/align/engine_trace.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <map>
 #include <unordered_map>
@@ -219,23 +220,34 @@ class Reader {
         }
     }
 
-    /// Only from its second content on does an address show that it holds no weight. An operand of
-    /// one pass, as long as the context, in an engine whose weights serve all passes, is none.
+    /// Only from its second content on does an address show that it holds no weight. Attention has
+    /// operands of one pass, as long as the context: [context, head] and as many [head, context].
     void mark_activations() {
-        if (engine_.passes.size() < 2) return;
         for (const Pass& pass : engine_.passes) {
             const std::int64_t context = pass.first_position + pass.tokens;
+            std::map<std::array<std::int64_t, 2>, int> count;
+            for (const std::size_t index : pass.products) {
+                const Entry& entry = engine_.entry(engine_.products[index]);
+                ++count[{entry.y_cols, entry.x_cols}];
+            }
             for (const std::size_t index : pass.products) {
                 const int number = engine_.products[index].weight;
                 if (number < 0) continue;
                 Weight& weight = engine_.weights[static_cast<std::size_t>(number)];
-                if (weight.passes != 1 || !weight.name.empty()) continue;
-                if (weight.record.rows == context || weight.record.cols == context)
+                const std::int64_t rows = weight.record.rows;
+                const std::int64_t cols = weight.record.cols;
+                const bool fits =
+                    (rows == context || cols == context) && std::min(rows, cols) <= longest_head;
+                if (weight.passes != 1 || weight.named_by_engine || !fits) continue;
+                const auto mirrored = count.find({cols, rows});
+                if (mirrored != count.end() && mirrored->second == count[{rows, cols}] &&
+                    (rows != cols || mirrored->second > 1))
                     weight.is_activation = true;
             }
         }
     }
 
+    static constexpr std::int64_t longest_head = 256;
     RecordParser parser_;
     std::span<const Entry> entries_;
     EngineTrace engine_;

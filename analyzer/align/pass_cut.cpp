@@ -55,7 +55,7 @@ std::pair<std::size_t, bool> usual_length(const std::vector<std::size_t>& starts
 }
 
 std::vector<std::size_t> starts_in(std::span<const int> sequence) {
-    const std::vector<std::size_t> all = restarts(sequence);
+    std::vector<std::size_t> all = restarts(sequence);
     const std::vector<std::size_t> starts = starts_behind(sequence, sequence.back(), all);
     if (starts.size() < 2) return all;
     // Between two heads lies one pass, or chunks of a prompt without a head and the last with it.

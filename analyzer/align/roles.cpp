@@ -200,6 +200,7 @@ class Labeller {
         constexpr std::size_t cycle = 4;  // qkv, o, gate and up, down
         if (sites.size() < cycle + 1 || sites.size() % cycle != 1) return;
         std::vector<Shape> shapes;
+        shapes.reserve(sites.size());
         for (const std::size_t site : sites)
             shapes.push_back(shape_of(alignment_.sites[site]));
         const std::int64_t hidden = shapes[0].inputs;

@@ -31,7 +31,7 @@ FirstUses first_uses(const EngineTrace& engine) {
         if (!same_x) result.siblings.emplace_back();
         if (product.weight < 0) continue;
         const auto weight = static_cast<std::size_t>(product.weight);
-        if (seen[weight] || engine.weights[weight].record.is_activation()) continue;
+        if (seen[weight] || engine.weights[weight].is_activation) continue;
         seen[weight] = true;
         result.order.push_back(product.weight);
         result.siblings.back().push_back(product.weight);

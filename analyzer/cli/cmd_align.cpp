@@ -7,6 +7,7 @@
 #include "analyzer/align/align_print.hpp"
 #include "analyzer/align/load_engine.hpp"
 #include "analyzer/cli/commands.hpp"
+#include "analyzer/cli/compare_options.hpp"
 #include "analyzer/cli/exit_codes.hpp"
 #include "analyzer/weights/model_index.hpp"
 
@@ -16,25 +17,26 @@ namespace {
 struct Options {
     std::vector<std::string> traces;
     std::string index;
-    std::vector<std::size_t> runs;
+    std::string runs;
     std::string format = "text";
     bool verbose = false;
 };
 
-std::optional<std::size_t> run_of(const Options& options, std::size_t trace) {
-    if (options.runs.empty()) return {};
-    return options.runs.size() == 1 ? options.runs[0] : options.runs[trace];
+std::optional<std::size_t> run_of(const std::vector<std::int64_t>& runs, std::size_t trace) {
+    if (runs.empty()) return {};
+    return static_cast<std::size_t>(runs.size() == 1 ? runs[0] : runs[trace]);
 }
 
 int align_two(const Options& options, Context& context) {
     if (options.traces.size() != 2)
         throw UsageError("align: two traces are wanted, the reference first");
-    if (options.runs.size() > 2) throw UsageError("--run: one number for both traces, or two");
+    const std::vector<std::int64_t> runs = numbers_of("--run", options.runs);
+    if (runs.size() > 2) throw UsageError("--run: one number for both traces, or two");
     std::optional<ModelIndex> index;
     if (!options.index.empty()) index = read_index(options.index);
     const ModelIndex* names = index ? &*index : nullptr;
-    const LoadedEngine a = load_engine(options.traces[0], run_of(options, 0), names);
-    const LoadedEngine b = load_engine(options.traces[1], run_of(options, 1), names);
+    const LoadedEngine a = load_engine(options.traces[0], run_of(runs, 0), names);
+    const LoadedEngine b = load_engine(options.traces[1], run_of(runs, 1), names);
     Alignment alignment = align(a.engine, b.engine);
     for (const LoadedEngine* engine : {&a, &b})
         alignment.notes.insert(alignment.notes.end(), engine->notes.begin(), engine->notes.end());
@@ -57,8 +59,8 @@ Run add_options(CLI::App& app) {
                    "names for weights without one: made by 'orchtrace index'")
         ->type_name("FILE");
     app.add_option("--run", options->runs,
-                   "which run of each file, counted from 1: N for both, or N M [default: the last]")
-        ->type_name("N");
+                   "which run of each file, counted from 1; as 2, or one for each: 2,1 [the last]")
+        ->type_name("LIST");
     app.add_option("--format", options->format, "text, or json with a schema_version")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json"}))

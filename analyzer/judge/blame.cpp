@@ -17,7 +17,8 @@ bool has_other_weight(const Alignment& alignment, const ProductReading& product)
     if (product.pair->wrong_match >= 0) return true;
     if (!product.other_weight || product.pair->match < 0) return false;
     const WeightMatch& match = alignment.weights[static_cast<std::size_t>(product.pair->match)];
-    return match.distance > floors::certain * match.expected;
+    constexpr double beyond = 6;  // the aligner looked at distances already
+    return match.distance > beyond * match.expected;
 }
 
 bool is_structured(const Finding& found) {
@@ -130,10 +131,13 @@ class Search {
     }
 
     /// True: blamed.
-    bool look(const SuspectPlace& place, double gain, bool proven) {
+    bool look(const SuspectPlace& place, const Reading& reading, bool proven) {
         Blame blame = suspect(place);
         const bool structured = !blame.findings.empty() && is_structured(blame.findings.front());
-        if (proven || gain > floors::certain || structured) {
+        const double gain = reading.gain;
+        const Step step = place.product != nullptr ? Step::product : place.site->step;
+        if (proven || gain > certain_of(step) || reading.typical_gain > floors::suspicious ||
+            structured) {
             result_.blame = std::move(blame);
             return true;
         }
@@ -147,7 +151,7 @@ class Search {
     /// Weight and product are right by the records of both engines: then the inputs differ in a way
     /// that sketches do not show.
     bool look_before(const SiteReading& site, const ProductReading& product) {
-        if (product.y.gain <= floors::certain) return false;
+        if (product.y.gain <= certain_of(Step::product)) return false;
         Blame blame = suspect({&site, nullptr});
         blame.findings.insert(
             blame.findings.begin(),
@@ -167,7 +171,7 @@ class Search {
     bool look_at(const SiteReading& site) {
         const Reading& bracket = site.products.empty() ? site.tensor : site.x;
         if ((bracket.nonfinite || bracket.gain > floors::suspicious) &&
-            look({&site, nullptr}, bracket.gain, bracket.nonfinite))
+            look({&site, nullptr}, bracket, bracket.nonfinite))
             return true;
         for (const ProductReading& product : site.products) {
             const bool other_weight = product.y.measured && has_other_weight(alignment_, product);
@@ -180,7 +184,7 @@ class Search {
                 continue;
             }
             const bool proven = product.y.nonfinite || proofs == Proofs::one_wrong || other_weight;
-            if ((proven || off) && look({&site, &product}, product.y.gain, proven)) return true;
+            if ((proven || off) && look({&site, &product}, product.y, proven)) return true;
         }
         return false;
     }

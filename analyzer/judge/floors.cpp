@@ -70,6 +70,11 @@ double floors::rounding(std::string_view dtype) {
     return found == roundings.end() ? rounding("q4_0") : found->second;
 }
 
+double certain_of(Step step) {
+    const bool modelled = step == Step::norm || step == Step::activation || step == Step::product;
+    return modelled ? floors::certain : floors::certain_of_attention;
+}
+
 double narrow_rounding(const Arithmetic& engine) {
     return engine.activations == "f32" ? 0 : floors::rounding(engine.activations);
 }

@@ -36,11 +36,13 @@ Reading read_matrix(const MatrixPair& matrix, const Expected& expected) {
     reading.same_bits = matrix.same_bits;
     reading.exact = matrix.same_features;
     std::vector<double> errors;
+    std::vector<double> gains;
     for (const RowPair& row : matrix.rows) {
         const double error = matrix.same_bits ? 0 : row_error(row.a, row.b, matrix.same_features);
         const double limit = expected(row.position);
         reading.rows.emplace(row.position, RowReading{error, limit});
         errors.push_back(error);
+        if (row.position > 0) gains.push_back(error / std::max(limit, tiny));
         take(reading, row.position, error, limit);
         if (apart(row.a.nonfinite, row.b.nonfinite)) {
             reading.nonfinite = true;
@@ -61,6 +63,7 @@ Reading read_matrix(const MatrixPair& matrix, const Expected& expected) {
     }
     reading.measured = !reading.rows.empty() || reading.whole;
     reading.typical = errors.empty() ? reading.whole.value_or(0) : median(errors);
+    if (gains.size() >= floors::several_rows) reading.typical_gain = median(gains);
     if (reading.nonfinite) reading.gain = std::numeric_limits<double>::infinity();
     return reading;
 }
@@ -120,6 +123,7 @@ struct Flow::Stream {
     };
     std::map<std::int64_t, Row> rows;  ///< whole_matrix: the mixed sketch
     const std::map<int, NamedRows>* named = nullptr;
+    std::int64_t middle = 0;  ///< position in the middle of the pass
     bool started = false;
     bool broken = false;   ///< an addend could not be compared
     double roundings = 0;  ///< squared, relative
@@ -133,6 +137,7 @@ struct Flow::Stream {
 
     void begin(const PassData& pass) {
         named = &pass.stream;
+        middle = pass.first_position + pass.tokens / 2;
         const auto found = pass.stream.find(-1);
         if (found == pass.stream.end()) return;
         const auto& other = pass.embedding_b;
@@ -250,7 +255,9 @@ SiteReading Flow::read_site(const SiteData& data, Stream& stream) {
         double in = bracket_input(result.step, layer, position, stream);
         if (result.step == Step::norm)
             in = stream.error(position, stream_layer).value_or(stream.worst);
-        const double floor = step_floor(result.step, options_.a, options_.b, position);
+        // All rows together are like one in the middle.
+        const std::int64_t where = position == whole_matrix ? stream.middle : position;
+        const double floor = step_floor(result.step, options_.a, options_.b, where);
         return std::max(std::hypot(floors::amplification * in, floor), known(label + " x"));
     };
     for (const ProductData& product : data.products) {

@@ -28,6 +28,7 @@ struct Reading {
     std::int64_t position = -1;   ///< of the largest gain; -1: the whole
     std::int64_t first_off = -1;  ///< first position whose gain is suspicious
     double typical = 0;           ///< median error of the rows, or that of the whole
+    double typical_gain = 0;      ///< median over rows, but the first position of attention; 0: few
     std::map<std::int64_t, RowReading> rows;
     std::optional<double> whole;
     bool nonfinite = false;  ///< NaN or infinities on one side alone

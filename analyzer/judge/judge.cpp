@@ -44,7 +44,7 @@ void tell_weights(const Alignment& alignment, PairReport& report) {
 }
 
 std::string row_label(const SiteReading& site, const ProductReading& product) {
-    const auto part = std::string{part_name(product.role.part)};
+    auto part = std::string{part_name(product.role.part)};
     if (product.role.part == Part::other) return site.site->label;
     if (site.site->layer < 0 || product.role.part == Part::head) return part;
     return fmt::format("layer_{}_{}", site.site->layer, part);

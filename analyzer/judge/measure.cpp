@@ -110,12 +110,62 @@ std::optional<int> stream_layer(std::string_view checkpoint) {
     return layer;
 }
 
+/// Where in a layer's work a place is; 0: not known.
+int phase_of(const Site& site) {
+    if (site.tensor < 0) {
+        switch (site.part) {
+            case Part::q:
+            case Part::k:
+            case Part::v:
+            case Part::qkv:
+                return 1;
+            case Part::o:
+                return 3;
+            case Part::gate:
+            case Part::up:
+            case Part::gate_up:
+            case Part::router:
+                return 6;
+            case Part::down:
+                return 8;
+            case Part::head:
+                return 11;
+            default:
+                return 0;
+        }
+    }
+    constexpr std::pair<std::string_view, int> tails[] = {
+        {"embedding", 1}, {"attn_norm", 1}, {"attn_out", 4},    {"ffn_norm", 5},
+        {"ffn_out", 9},   {"_output", 10},  {"final_norm", 10}, {"logits", 12}};
+    for (const auto& [tail, phase] : tails)
+        if (std::string_view{site.label}.ends_with(tail)) return phase;
+    return site.layer >= 0 ? 2 : 0;  // inside of attention
+}
+
+/// In the order of the data's way, which is not that of the records where one side works in chunks.
+void sort_by_flow(std::vector<const Site*>& sites) {
+    if (std::any_of(sites.begin(), sites.end(),
+                    [](const Site* site) { return phase_of(*site) == 0; }))
+        return;
+    const auto key = [](const Site* site) {
+        const int phase = phase_of(*site);
+        constexpr int behind_all = 1 << 30;
+        if (site->label == "embedding") return std::pair{-1, phase};
+        return std::pair{site->layer < 0 || site->part == Part::head ? behind_all : site->layer,
+                         phase};
+    };
+    std::stable_sort(sites.begin(), sites.end(),
+                     [&](const Site* a, const Site* b) { return key(a) < key(b); });
+}
+
 }  // namespace
 
 Measurer::Measurer(const Alignment& alignment)
     : alignment_{alignment}, parser_a_{*alignment.a->trace}, parser_b_{*alignment.b->trace} {
     for (const Site& site : alignment.sites)
         sites_[site.pass].push_back(&site);
+    for (auto& [pass, sites] : sites_)
+        sort_by_flow(sites);
 }
 
 PositionRange Measurer::range(bool of_b, int engine_pass, const PassPair& pass) const {
@@ -129,6 +179,19 @@ PositionRange Measurer::range(bool of_b, int engine_pass, const PassPair& pass) 
     return {first, own.tokens};
 }
 
+/// The same numbers of the same type with another hash stand in other rows.
+bool Measurer::has_other_row_order(const ProductPair& pair) const {
+    if (pair.match < 0 || pair.a.size() != 1 || pair.b.size() != 1) return false;
+    const int a = alignment_.a->products[pair.a[0]].weight;
+    const int b = alignment_.b->products[pair.b[0]].weight;
+    if (a < 0 || b < 0) return false;
+    const WeightRecord& left = alignment_.a->weights[static_cast<std::size_t>(a)].record;
+    const WeightRecord& right = alignment_.b->weights[static_cast<std::size_t>(b)].record;
+    const Content content = alignment_.weights[static_cast<std::size_t>(pair.match)].content;
+    return content == Content::equal && left.dtype == right.dtype && left.hash && right.hash &&
+           *left.hash != *right.hash;
+}
+
 ProductData Measurer::read_product(std::size_t index, const PassPair& pass) {
     const ProductPair& pair = alignment_.products[index];
     ProductData data;
@@ -139,11 +202,15 @@ ProductData Measurer::read_product(std::size_t index, const PassPair& pass) {
         const WeightMatch& match = alignment_.weights[static_cast<std::size_t>(pair.match)];
         data.role = match.role;
         data.content = match.content;
-        const bool rotated = match.role.part == Part::q || match.role.part == Part::k;
+        // Where the order of the rows could not be told: it is the rotated ones' that differs.
+        const Part part = match.role.part;
+        const bool keeps_order = part == Part::o || part == Part::down || part == Part::gate ||
+                                 part == Part::up || part == Part::head || part == Part::v;
         same_features =
             match.a.size() == match.b.size() && match.a.size() == 1 &&
-            (match.rows == RowOrder::same || (match.rows == RowOrder::unknown && !rotated));
+            (match.rows == RowOrder::same || (match.rows == RowOrder::unknown && keeps_order));
     }
+    same_features = same_features && !has_other_row_order(pair);
     const auto range_of = [&](bool of_b) {
         return [this, &pass, of_b](int engine_pass) { return range(of_b, engine_pass, pass); };
     };

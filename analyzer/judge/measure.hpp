@@ -85,6 +85,7 @@ class Measurer {
 
   private:
     ProductData read_product(std::size_t index, const PassPair& pass);
+    bool has_other_row_order(const ProductPair& pair) const;
     bool multiplies_activations(std::size_t index) const;
     MatrixPair read_tensor(const TensorPair& tensor, const PassPair& pass);
     void read_stream(PassData& data, const PassPair& pass);

@@ -54,7 +54,7 @@ std::vector<Line> read_lines(const Alignment& alignment, const JudgeOptions& opt
         const auto& asked = options.skip_positions;
         line.skipped = std::find(asked.begin(), asked.end(), pair.token_idx) != asked.end() ||
                        (options.skip_garbage && line.garbage_a + line.garbage_b > 0);
-        lines.push_back(std::move(line));
+        lines.push_back(line);
     }
     return lines;
 }

@@ -13,7 +13,7 @@ constexpr int passes_before = 2;
 
 /// A place with a suspicious input cannot be evidence for what the place itself does.
 bool is_clean(const Reading& reading) {
-    return !reading.measured || reading.gain <= floors::certain;
+    return !reading.measured || reading.gain <= floors::certain_of_attention;
 }
 
 bool is_clean_before(const std::vector<SiteReading>& pass, const SuspectPlace& place) {
@@ -101,7 +101,7 @@ std::vector<NormRow> norm_rows(const PassData& pass, const SiteData& site,
                 energy = named.rows.at(position).energy;
         }
         norm.mean_square = cols > 0 ? energy / static_cast<double>(cols) : 0;
-        result.push_back(std::move(norm));
+        result.push_back(norm);
     }
     return result;
 }

@@ -53,6 +53,11 @@ Content::Content(const std::filesystem::path& path) : fd_(open_to_read(path)) {
     }
 }
 
+void Content::forget(std::size_t begin, std::size_t end) const {
+    constexpr std::size_t small_file = std::size_t{128} << 20;
+    if (bytes().size() > small_file) mapping_.forget(begin, end);
+}
+
 bool Content::is_cut() const {
     struct stat now = {};
     const bool known = ::fstat(fd_.get(), &now) == 0;

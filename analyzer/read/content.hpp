@@ -26,7 +26,8 @@ class Content {
     const struct stat& status() const { return status_; }
     /// The file became shorter than it was: some of the bytes are no longer what they were.
     bool is_cut() const;
-    void forget(std::size_t begin, std::size_t end) const { mapping_.forget(begin, end); }
+    /// These bytes are not needed soon. Those of a small file stay where they are.
+    void forget(std::size_t begin, std::size_t end) const;
 
   private:
     FileDescriptor fd_;

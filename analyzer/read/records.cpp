@@ -159,6 +159,13 @@ std::pair<std::int64_t, std::int64_t> extents_of(std::string_view shape) {
 
 struct RecordParser::State {
     explicit State(const Trace& of) : trace(of) {}
+    ~State() {
+        // Many short-lived parsers must not add up.
+        constexpr std::uint64_t worth_a_call = std::uint64_t{1} << 18;
+        if (bytes > worth_a_call) trace.forget_text(begin, end);
+    }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
 
     const Trace& trace;
     simdjson::dom::parser json;
@@ -178,7 +185,8 @@ struct RecordParser::State {
             bytes = 0;
         }
         begin = bytes == 0 ? entry.offset : std::min(begin, entry.offset);
-        end = bytes == 0 ? entry.offset : std::max(end, entry.offset);
+        const std::uint64_t entry_end = entry.offset + entry.length;
+        end = bytes == 0 ? entry_end : std::max(end, entry_end);
         bytes += entry.length;
         problem.clear();
         return trace.text(entry);

@@ -297,7 +297,9 @@ Budget read_budget(const std::string& path) {
     try {
         return budget_of_json(json);
     } catch (const std::exception& error) {
-        throw std::runtime_error(fmt::format("{}: a budget with an error: {}", path, error.what()));
+        std::string_view why = error.what();  // "[json.exception.type_error.302] type must be …"
+        if (why.starts_with("[json")) why.remove_prefix(why.find(']') + 2);
+        throw std::runtime_error(fmt::format("{}: a budget with an error: {}", path, why));
     }
 }
 

@@ -118,9 +118,10 @@ std::string report_junit(const Report& report) {
             all.add(c);
             body += case_text(pair, c);
         }
-        suites +=
-            fmt::format("  <testsuite name=\"{} against {}\" {}>\n{}  </testsuite>\n",
-                        xml_text(pair.b.team), xml_text(pair.a.team), counts.attributes(), body);
+        suites += fmt::format(
+            "  <testsuite name=\"{} against {}\" {} skipped=\"{}\">\n{}  </testsuite>\n",
+            xml_text(pair.b.team), xml_text(pair.a.team), counts.attributes(), counts.skipped,
+            body);
     }
     return fmt::format(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"orchtrace compare\" "

@@ -77,9 +77,10 @@ class Block {
 void transpose(const Block& y) {
     const std::vector<float> values = y.copy();
     for (int t = 0, at = 0; t < y.tokens(); ++t)
-        for (int n = 0; n < y.features(); ++n, ++at)
-            y.token(t)[n] =
-                values[static_cast<std::size_t>(at % y.tokens() * y.features() + at / y.tokens())];
+        for (int n = 0; n < y.features(); ++n, ++at) {
+            const int from = at % y.tokens() * y.features() + at / y.tokens();
+            y.token(t)[n] = values.at(static_cast<std::size_t>(from));
+        }
 }
 
 void delay_tokens(const Block& y) {

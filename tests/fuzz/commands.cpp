@@ -72,7 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     orch::Context context{out, err, data[0] >= 128, "/nonexistent", {}, false};
     const int code = orch::run_cli(words, context);
     require(code == orch::exit_ok || code == 1 || code == orch::exit_unusable, "a known exit code");
-    require(code != orch::exit_unusable || !err.str().empty(), "what is unusable is told");
+    require(code != orch::exit_unusable || !(out.str() + err.str()).empty(),
+            "what is wrong is told");
     if (is_of_a_library(err.str())) std::fprintf(stderr, "%s", err.str().c_str());
     require(!is_of_a_library(err.str()), "a message of its own");
     return 0;
