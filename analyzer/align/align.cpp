@@ -117,7 +117,20 @@ void judge_ledger(const EngineTrace& engine, const SideLedger& ledger, Alignment
                     printable(engine.trace->string(entry.checkpoint)), first.why));
 }
 
+void tell_of_experts(Alignment& alignment) {
+    std::uint64_t count = 0;
+    for (const SideLedger* ledger : {&alignment.ledger_a, &alignment.ledger_b}) {
+        const auto found = ledger->dropped.find(other_expert);
+        if (found != ledger->dropped.end()) count += found->second;
+    }
+    if (count == 0) return;
+    alignment.notes.push_back(fmt::format(
+        "the engines chose different experts: {} of one of them took no part in the comparison",
+        counted(count, "product")));
+}
+
 void judge(Alignment& alignment) {
+    tell_of_experts(alignment);
     judge_trace(*alignment.a, alignment);
     judge_trace(*alignment.b, alignment);
     const bool a_has_products = !alignment.a->products.empty();

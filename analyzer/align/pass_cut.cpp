@@ -24,9 +24,9 @@ std::vector<std::size_t> restarts(std::span<const int> sequence) {
             ++seen;
             if (sequence[i + k] == sequence[k]) ++same;
         }
-        // An expert may differ; a layer that borrows one weight of the first has no other in
-        // common with it.
-        if (2 * same >= seen) result.push_back(i);
+        // Experts may differ; a layer that borrows one weight of the first has no other in common
+        // with it.
+        if (3 * same >= seen) result.push_back(i);
     }
     return result;
 }

@@ -13,7 +13,7 @@ constexpr std::size_t band = 256;
 constexpr float cost_of_gap = 1.0F;
 constexpr float cost_of_grouping = 0.2F;   ///< for each part more than one
 constexpr float cost_of_narrowing = 0.1F;  ///< one side computed fewer rows
-constexpr float cost_of_transient = 0.5F;  ///< a lasting weight against a passing one
+constexpr float cost_of_transient = 0.5F;  ///< a lasting weight against a passing one, each part
 constexpr float impossible = std::numeric_limits<float>::infinity();
 
 struct Group {
@@ -36,11 +36,11 @@ Group group_of(std::span<const Place> places, std::size_t end, std::size_t count
     return group;
 }
 
-float cost_of(const Group& a, const Group& b, std::size_t parts) {
+float cost_of(const Group& a, const Group& b, std::size_t p, std::size_t q) {
     if (!a.valid || !b.valid || a.inputs != b.inputs || a.outputs != b.outputs) return impossible;
-    float cost = cost_of_grouping * static_cast<float>(parts - 2);
+    float cost = cost_of_grouping * static_cast<float>(p + q - 2);
     if (a.tokens != b.tokens) cost += cost_of_narrowing;
-    if (a.transient != b.transient) cost += cost_of_transient;
+    if (a.transient != b.transient) cost += cost_of_transient * static_cast<float>(std::max(p, q));
     return cost;
 }
 
@@ -94,7 +94,7 @@ std::vector<PlacePair> pair_places(std::span<const Place> a, std::span<const Pla
                 const Group left = group_of(a, i, p);
                 if (!left.valid) break;
                 for (std::size_t q = 1; q <= std::min(max_group, j); ++q)
-                    consider(p, q, cost_of(left, group_of(b, j, q), p + q));
+                    consider(p, q, cost_of(left, group_of(b, j, q), p, q));
             }
             if (i > 0) consider(1, 0, cost_of_gap);
             if (j > 0) consider(0, 1, cost_of_gap);

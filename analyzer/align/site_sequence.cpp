@@ -67,12 +67,10 @@ struct Site {
     std::int64_t inputs = 0;
     std::int64_t outputs = 0;
     bool one_input = true;
-    bool wanders = false;  ///< and what it multiplies is on the other side as well
+    bool wanders = false;
 };
 
-std::vector<Site> sites_of(const Slots& side, const Slots& other,
-                           const std::vector<bool>& wanders) {
-    const auto elsewhere = sites_with_content(other);
+std::vector<Site> sites_of(const Slots& side, const std::vector<bool>& wanders) {
     std::vector<Site> result;
     for (const std::vector<int>& slots : side.sites) {
         Site site;
@@ -84,7 +82,7 @@ std::vector<Site> sites_of(const Slots& side, const Slots& other,
             site.outputs += slot.outputs;
             if (slot.content < 0) continue;
             site.contents.push_back(slot.content);
-            if (wanders[at(slot.content)] && elsewhere.contains(slot.content)) site.wanders = true;
+            site.wanders = site.wanders || wanders[at(slot.content)];
         }
         std::sort(site.contents.begin(), site.contents.end());
         std::unique_copy(site.contents.begin(), site.contents.end(),
@@ -221,8 +219,8 @@ void join_sites(Slots& a, Slots& b) {
 }
 
 Pairs line_up_sites(const Slots& a, const Slots& b, const std::vector<bool>& wanders) {
-    const std::vector<Site> left = sites_of(a, b, wanders);
-    const std::vector<Site> right = sites_of(b, a, wanders);
+    const std::vector<Site> left = sites_of(a, wanders);
+    const std::vector<Site> right = sites_of(b, wanders);
     const std::size_t shorter = std::min(left.size(), right.size());
     std::size_t head = 0;
     while (head < shorter && are_equal(left[head], right[head]))

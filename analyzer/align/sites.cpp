@@ -216,8 +216,15 @@ class ProductPairer {
                 of_a.push_back(open_a[i]);
             for (const std::size_t j : pair.b)
                 of_b.push_back(open_b[j]);
-            add(of_a, of_b, by_shape | by_order);
+            if (!wander(of_a, of_b)) add(of_a, of_b, by_shape | by_order);
         }
+    }
+
+    /// Two experts: the routers disagree.
+    bool wander(const Indices& of_a, const Indices& of_b) const {
+        const int a = a_.slot(of_a[0]).content;
+        const int b = b_.slot(of_b[0]).content;
+        return a >= 0 && b >= 0 && a != b && wanders_[at(a)] && wanders_[at(b)];
     }
 
     void pair_gaps(const std::vector<std::pair<int, int>>& lines) {
@@ -344,7 +351,7 @@ class ProductPairer {
                 else if (contents.contains(slot.content))
                     side.fates->leave(entry, "the other engine uses its weight less often");
                 else if ((*side.sometimes)[at(slot.weight)] && !at_end)
-                    side.fates->drop(entry, "expert that the other engine did not choose");
+                    side.fates->drop(entry, other_expert);
                 else if (at_end)
                     side.fates->drop(entry, "rows that the other engine did not go on with");
                 else

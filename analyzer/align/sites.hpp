@@ -7,6 +7,9 @@
 
 namespace orch {
 
+/// A reason in the ledger: the routers of the engines disagree.
+inline constexpr const char* other_expert = "expert that the other engine did not choose";
+
 /// Fills products and sites of `alignment`, whose passes are known, and its weights: those of
 /// `identity`, and those that are paired by place alone.
 void pair_products(const Identity& identity, Alignment& alignment, Fates& fates_a, Fates& fates_b);

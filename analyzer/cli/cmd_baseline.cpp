@@ -1,7 +1,6 @@
 // baseline: a budget of differences that CI holds two engines to.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <ostream>
 
@@ -9,6 +8,7 @@
 #include "analyzer/cli/compare_options.hpp"
 #include "analyzer/cli/exit_codes.hpp"
 #include "analyzer/report/budget.hpp"
+#include "analyzer/report/numbers.hpp"
 #include "analyzer/report/output.hpp"
 #include "analyzer/report/report_print.hpp"
 #include "analyzer/report/wording.hpp"
@@ -28,6 +28,7 @@ struct Options {
 };
 
 constexpr std::size_t broken_shown = 20;
+constexpr std::size_t sentences_shown = 8;
 
 /// The one pair that a budget is about; a comparison that cannot be made ends the command.
 PairReport compare_pair(const Options& options, const std::vector<std::string>& traces) {
@@ -94,6 +95,9 @@ int save(const Options& options, Context& context) {
                                    counted(result.looser.size(), "limit"));
         for (std::size_t i = 0; i < result.looser.size() && i < broken_shown; ++i)
             context.err << "  " << printable(result.looser[i]) << '\n';
+        if (result.looser.size() > broken_shown) {
+            context.err << fmt::format("  ... and {} more\n", result.looser.size() - broken_shown);
+        }
         context.err
             << "orchtrace: nothing was saved; --loosen \"reason\" does it, and keeps the reason\n";
         return exit_divergence;
@@ -107,22 +111,31 @@ int save(const Options& options, Context& context) {
 
 // ---- check
 
+std::string and_more(std::size_t all, std::size_t shown) {
+    return all > shown ? fmt::format("    ... and {} more; --format json lists all\n", all - shown)
+                       : std::string{};
+}
+
 std::string broken_text(const std::vector<Overrun>& broken) {
     std::vector<std::vector<std::string>> rows;
+    std::size_t numbers = 0;
+    std::size_t others = 0;
     std::string sentences;
     for (const Overrun& one : broken) {
         if (!one.sentence.empty()) {
-            sentences += wrapped("  ", printable(one.sentence));
+            if (++others <= sentences_shown) sentences += wrapped("  ", printable(one.sentence));
             continue;
         }
-        if (rows.size() == broken_shown) continue;
+        if (++numbers > broken_shown) continue;
         rows.push_back({printable(one.what), error_text(one.measured), error_text(one.allowed),
                         one.allowed > 0 ? fmt::format("{:.3g}", one.measured / one.allowed) : "-"});
     }
+    sentences += and_more(others, sentences_shown);
     if (rows.empty()) return sentences;
     return sentences +
            table({{"limit", 48}, {"measured", 10, true}, {"allowed", 10, true}, {"times", 8, true}},
-                 rows);
+                 rows) +
+           and_more(numbers, broken_shown);
 }
 
 std::string check_text(const BudgetCheck& check, const PairReport& pair, const std::string& path,
@@ -149,7 +162,6 @@ std::string check_text(const BudgetCheck& check, const PairReport& pair, const s
 
 nlohmann::ordered_json check_json(const BudgetCheck& check, const PairReport& pair) {
     using Json = nlohmann::ordered_json;
-    const auto finite = [](double value) { return std::isfinite(value) ? Json(value) : Json{}; };
     Json broken = Json::array();
     for (const Overrun& one : check.broken) {
         Json entry{{"limit", one.what},
@@ -157,8 +169,8 @@ nlohmann::ordered_json check_json(const BudgetCheck& check, const PairReport& pa
                    {"allowed", Json{}},
                    {"sentence", one.sentence}};
         if (one.sentence.empty()) {
-            entry["measured"] = finite(one.measured);
-            entry["allowed"] = one.allowed;
+            entry["measured"] = json_number(one.measured);
+            entry["allowed"] = json_number(one.allowed);
         }
         broken.push_back(entry);
     }
@@ -171,7 +183,7 @@ nlohmann::ordered_json check_json(const BudgetCheck& check, const PairReport& pa
             {"limits", check.limits},
             {"broken", broken},
             {"nearest", check.nearest},
-            {"nearest_part", check.nearest_part},
+            {"nearest_part", json_number(check.nearest_part)},
             {"unlimited", check.unlimited}};
 }
 

@@ -62,6 +62,7 @@ void check_empty(const std::string& keep) {
 std::string text_of(const std::vector<selftest::Result>& results, std::size_t wrong,
                     const Paint& paint) {
     std::vector<std::vector<std::string>> rows;
+    rows.reserve(results.size());
     for (const selftest::Result& result : results)
         rows.push_back({result.name, result.expected, result.good ? "as expected" : result.found});
     const std::string word = wrong == 0 ? "PASSED" : "FAILED";

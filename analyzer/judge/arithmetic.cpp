@@ -19,9 +19,8 @@ Digits digits_of(const MatrixPair& matrix, bool of_b) {
     std::set<double> values;
     for (const RowPair& row : matrix.rows)
         values.insert((of_b ? row.b : row.a).absmax);
-    for (const MatrixPair::Values& row : matrix.values)
-        for (const double value : of_b ? row.b : row.a)
-            values.insert(value);
+    for (const double value : of_b ? matrix.values_b : matrix.values_a)
+        values.insert(value);
     Digits digits;
     for (const double value : values) {
         if (value == 0 || !(std::abs(value) < 1e30)) continue;

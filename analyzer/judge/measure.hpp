@@ -33,6 +33,8 @@ struct MatrixPair {
         std::vector<double> b;
     };
     std::vector<Values> values;
+    std::vector<double> values_a;  ///< of all rows of a side, whatever the other shows
+    std::vector<double> values_b;
 };
 
 struct ProductData {

@@ -142,6 +142,10 @@ MatrixPair pair_rows(const PlacedRows& a, const PlacedRows& b, bool same_feature
         const auto other = b.rows.find(position);
         if (other != b.rows.end()) pair.rows.push_back({position, row, other->second});
     }
+    for (const auto& [position, values] : a.values)
+        pair.values_a.insert(pair.values_a.end(), values.begin(), values.end());
+    for (const auto& [position, values] : b.values)
+        pair.values_b.insert(pair.values_b.end(), values.begin(), values.end());
     if (pair.same_features)
         for (const auto& [position, values] : a.values) {
             const auto other = b.values.find(position);

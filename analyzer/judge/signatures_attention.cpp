@@ -75,11 +75,12 @@ std::optional<Finding> find_window(const Suspect& suspect, const Rows& rows) {
             before = row;
             continue;
         }
-        const bool seen = std::any_of(rows.prefill.begin(), rows.prefill.end(), [&](auto* r) {
+        // One early row may be right because its weights are all on one key.
+        const auto seen = std::count_if(rows.prefill.begin(), rows.prefill.end(), [&](auto* r) {
             return r->row.position > 0 && r->row.position < row->row.position &&
                    tells_something(suspect, *r);
         });
-        if (before == nullptr || !seen) return {};
+        if (before == nullptr || seen < 2) return {};
         std::vector<double> later;
         for (const SuspectRow* other : rows.prefill)
             if (other->row.position >= row->row.position) later.push_back(other->error);

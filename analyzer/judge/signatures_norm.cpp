@@ -129,6 +129,7 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
         DirectionFit fit;
     };
     Attempt last{"last addend", {}, {}, {}};
+    Attempt rest{"stream before the last addend", {}, {}, {}};
     Attempt earlier{"addend before the last", {}, {}, {}};
     Attempt moved{"last addend of this and the row before", {}, {}, {}};
     double open = 0;
@@ -144,6 +145,8 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
             std::sqrt(a.energy / std::max(squared(added(*row.before, *row.addend)), 1e-300));
         last.rows.push_back({*a.sketch, *b.sketch, {*row.addend}});
         last.sizes.push_back(size);
+        rest.rows.push_back({*a.sketch, *b.sketch, {*row.before}});
+        rest.sizes.push_back(size);
         if (row.earlier) earlier.rows.push_back({*a.sketch, *b.sketch, {*row.earlier}});
         if (row.earlier) earlier.sizes.push_back(size);
         if (row.addend_of_row_before) {
@@ -158,7 +161,7 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
     // A norm brings any stream to one size, a wrong sum as well as a right one.
     if (std::abs(std::log(std::max(median(sizes), 1e-300))) > 0.4) return {};
     Attempt* best = nullptr;
-    for (Attempt* attempt : {&last, &earlier, &moved}) {
+    for (Attempt* attempt : {&last, &rest, &earlier, &moved}) {
         if (attempt->rows.empty()) continue;
         attempt->fit = fit_directions(attempt->rows);
         if (best == nullptr || attempt->fit.explained > best->fit.explained + 0.05) best = attempt;
@@ -171,15 +174,15 @@ std::optional<Finding> find_residual(const Suspect& suspect) {
         weights.push_back(1 + best->fit.factors[i][0] / best->sizes[i]);
     const double weight = median(weights);
     const std::string amount = std::abs(weight) > 30
-                                   ? std::string{"as if nothing but that addend were there"}
-                                   : fmt::format("as if it were added {:.2f} times", weight);
-    Finding result = finding(
-        "residual", std::min(0.95, 0.4 + 0.55 * explained),
-        fmt::format("{:.0f} % of the difference in {} rows lies along the {} of the residual "
-                    "stream, {} ({:.0f} % would by chance)",
-                    100 * explained, best->rows.size(), best->what, amount,
-                    100 * best->fit.by_chance),
-        "the addends of the stream logged one by one, and their sum");
+                                   ? std::string{"as if nothing else were there"}
+                                   : fmt::format("as if it were taken {:.2f} times", weight);
+    Finding result =
+        finding("residual", std::min(0.95, 0.4 + 0.55 * explained),
+                fmt::format("{:.0f} % of the difference in {} rows lies along the {}, {} ({:.0f} % "
+                            "would by chance)",
+                            100 * explained, best->rows.size(), best->what, amount,
+                            100 * best->fit.by_chance),
+                "the addends of the stream logged one by one, and their sum");
     result.op = "residual";
     return result;
 }

@@ -65,6 +65,20 @@ std::optional<Finding> find_other_part(const Alignment& alignment, const Product
         parts.push_back(&weights[static_cast<std::size_t>(weight)]);
         rest = subtracted(rest, *parts.back()->record.sketch);
     }
+    for (const Weight* part : parts) {
+        const Sketch& own = *part->record.sketch;
+        const double factor = 1 + dot(rest, own) / std::max(squared(own), 1e-300);
+        const double left = sketch_error(scaled(own, factor - 1), rest, squared(rest));
+        if (left > 0.02) continue;
+        Finding found = finding(
+            factor < 0 ? "sign" : "scale", 0.95,
+            fmt::format(
+                "the fused weight is that of the reference with {} times {:.4g} (to {:.1e})",
+                part->name.empty() ? part->record.id : part->name, factor, left),
+            "the sketch of that part alone");
+        found.op = part_name(part->role.part);
+        return found;
+    }
     for (const Weight* part : parts)
         for (const Weight& other : weights) {
             const WeightRecord& record = other.record;
@@ -178,30 +192,71 @@ std::optional<Finding> find_weight_fault(const Suspect& suspect) {
     return {};
 }
 
+namespace {
+
+/// What one part of a fused result must be, row by row, if the others are right.
+struct RestOfParts {
+    std::vector<double> energies;
+    std::vector<double> sums;
+};
+
+RestOfParts rest_of_parts(const MatrixPair& y, std::size_t part) {
+    RestOfParts rest;
+    for (std::size_t row = 0; row < y.rows.size(); ++row) {
+        double energy = y.rows[row].b.energy;
+        double sum = y.rows[row].b.sum;
+        for (std::size_t other = 0; other < y.parts_a.size(); ++other) {
+            if (other == part) continue;
+            energy -= y.parts_a[other][row].energy;
+            sum -= y.parts_a[other][row].sum;
+        }
+        rest.energies.push_back(energy);
+        rest.sums.push_back(sum);
+    }
+    return rest;
+}
+
+/// Rows of the part that are the rows before them.
+bool is_delayed(const MatrixPair& y, std::size_t part, const RestOfParts& rest) {
+    std::size_t matched = 0;
+    for (std::size_t row = 1; row < y.rows.size(); ++row) {
+        if (y.rows[row - 1].position + 1 != y.rows[row].position) continue;
+        const RowDigest& before = y.parts_a[part][row - 1];
+        const RowDigest& own = y.parts_a[part][row];
+        const double size = std::sqrt(before.energy);
+        if (std::abs(rest.energies[row] - before.energy) > 0.02 * before.energy ||
+            std::abs(rest.sums[row] - before.sum) > 0.05 * size)
+            return false;
+        if (std::abs(own.energy - before.energy) > 0.05 * before.energy) ++matched;
+    }
+    return matched > 0;
+}
+
+}  // namespace
+
 std::optional<Finding> find_part_fault(const Suspect& suspect) {
     if (suspect.step != Step::product || !suspect.product) return {};
     const MatrixPair& y = suspect.product->y;
     const auto& parts = y.parts_a;
     if (parts.size() < 2) return {};
     for (std::size_t part = 0; part < parts.size(); ++part) {
+        const RestOfParts rest = rest_of_parts(y, part);
         std::vector<double> squares;
         double agree = 0;
         double sums = 0;
         for (std::size_t row = 0; row < y.rows.size(); ++row) {
-            double energy = y.rows[row].b.energy;
-            double sum = y.rows[row].b.sum;
-            for (std::size_t other = 0; other < parts.size(); ++other) {
-                if (other == part) continue;
-                energy -= parts[other][row].energy;
-                sum -= parts[other][row].sum;
-            }
             const RowDigest& own = parts[part][row];
             if (own.energy <= 0) return {};
-            squares.push_back(energy / own.energy);
-            agree += sum * own.sum;
+            squares.push_back(rest.energies[row] / own.energy);
+            agree += rest.sums[row] * own.sum;
             sums += own.sum * own.sum;
         }
         if (squares.size() < 2 || sums <= 0) continue;
+        if (is_delayed(y, part, rest))
+            return finding("position_offset", 0.85,
+                           "energies and sums of neighbouring rows fit if one part of the fused "
+                           "result is that of the row before and the other parts are right",
+                           "a row whose energy is its own");
         const auto [least, most] = std::minmax_element(squares.begin(), squares.end());
         const double square = median(squares);
         const double factor = agree / sums;

@@ -26,7 +26,10 @@ std::optional<double> factor_of_sums(const std::vector<RowPair>& rows) {
     }
     if (sizes.empty() || sums <= 0) return {};
     const auto [least, most] = std::minmax_element(sizes.begin(), sizes.end());
-    if (*most - *least > 0.02 * *most) return {};
+    if (*most - *least > std::min(0.02 * *most, 0.2 * std::abs(*most - 1)) && *least > 1e-6) {
+        // A sign alone keeps all sizes, to noise.
+        if (*most - *least > 0.02 * *most || std::abs(median(sizes) - 1) > 0.01) return {};
+    }
     const double agreement = same_sign / sums;
     if (std::abs(agreement) < 0.95) return {};
     const double size = median(sizes);
@@ -154,6 +157,23 @@ std::optional<Finding> find_scale(const Suspect& suspect) {
         "a row in which the factor is another one");
 }
 
+/// Too few rows for a common vector: one number added to every feature is known in advance.
+std::optional<Finding> find_constant(const Suspect& suspect) {
+    std::vector<DirectionRow> rows;
+    const Sketch ones = sketch_of_ones(suspect.cols);
+    for (const SuspectRow* row : suspect.off_rows())
+        if (row->row.a.sketch && row->row.b.sketch)
+            rows.push_back({*row->row.a.sketch, *row->row.b.sketch, {ones}});
+    if (rows.empty()) return {};
+    const DirectionFit fit = fit_directions(rows);
+    if (fit.explained < 0.9) return {};
+    return finding("bias", 0.8,
+                   fmt::format("{:.0f} % of the difference is one number in every feature "
+                               "({:.0f} % would be by chance)",
+                               100 * fit.explained, 100 * fit.by_chance),
+                   "features that differ by other numbers");
+}
+
 std::optional<Finding> find_bias(const Suspect& suspect) {
     if (!suspect.same_features) return {};
     std::vector<Sketch> differences;
@@ -167,7 +187,7 @@ std::optional<Finding> find_bias(const Suspect& suspect) {
         if (in_stream) factor = dot(*a.sketch, *b.sketch) / std::max(squared(*a.sketch), 1e-300);
         differences.push_back(subtracted(*b.sketch, scaled(*a.sketch, factor)));
     }
-    if (differences.size() < 3) return {};
+    if (differences.size() < 3) return find_constant(suspect);
     const CommonLine line = common_line(differences);
     if (line.share < std::max(0.85, 0.5 + 0.5 * line.by_chance)) return {};
     double least = std::abs(line.along.front());
@@ -220,6 +240,30 @@ std::optional<Finding> find_low_precision(const Suspect& suspect) {
         result.team_because = "its values have fewer significant bits here than elsewhere";
         return result;
     }
+    if (suspect.step == Step::attention)
+        for (const SuspectRow& row : suspect.rows) {
+            // Position 0 sees one value alone, and unchanged.
+            const int bits = significant_bits(row.row.b.absmax);
+            if (row.row.position != 0 || !row.off() || bits > 8 ||
+                significant_bits(row.row.a.absmax) < 16 || own_bits(suspect.arithmetic_b) <= bits)
+                continue;
+            return finding("low_precision", 0.9,
+                           fmt::format("position 0, which sees its own value alone, has {} as its "
+                                       "largest, a number of {} significant bits; the reference "
+                                       "has {}",
+                                       row.row.b.absmax, bits, row.row.a.absmax),
+                           "a value of position 0 with more significant bits");
+        }
+    if (suspect.product && !suspect.same_features) {
+        // Without a common order of features the engine's own proof tells the size.
+        const auto& proof = suspect.product->proof_b;
+        if (!proof || proof->error < 4e-4 || proof->error > 0.05) return {};
+        return finding("low_precision", 0.6,
+                       fmt::format("by its own input and weight the result is off by {:.1e}, as "
+                                   "after a rounding to a coarse type",
+                                   proof->error),
+                       "a row of the result with an error that is no rounding");
+    }
     if (!suspect.same_features || suspect.share_of_fullest_place() > 0.6) return {};
     // Without exact values: rounding is small, of one relative size, and takes no side.
     double least = 1e300;
@@ -237,7 +281,7 @@ std::optional<Finding> find_low_precision(const Suspect& suspect) {
     shift = std::abs(shift) / static_cast<double>(suspect.rows.size());
     if (most > 8 * least || shift > 0.5 * most) return {};
     return finding(
-        "low_precision", 0.55,
+        "low_precision", shift < 0.05 * most ? 0.65 : 0.55,
         fmt::format("all {} rows are off by a like share, {:.1e} to {:.1e}, and none in a common "
                     "direction: rounding to a coarse type",
                     suspect.rows.size(), least, most),

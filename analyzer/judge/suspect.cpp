@@ -106,9 +106,33 @@ std::vector<NormRow> norm_rows(const PassData& pass, const SiteData& site,
     return result;
 }
 
+/// Whether an error of that size in the stream before `label` would be lost at the next norm,
+/// behind a far larger addend.
+bool hidden_by_growth(const PassData& pass, const std::string& label, const MatrixPair& addend,
+                      double error) {
+    const auto embedding = pass.stream.find(-1);
+    if (embedding == pass.stream.end()) return false;
+    std::vector<double> growth;
+    std::vector<double> noise;
+    for (const RowPair& row : addend.rows) {
+        const auto start = embedding->second.rows.find(row.position);
+        if (start == embedding->second.rows.end() || !start->second.sketch || !row.a.sketch ||
+            !row.b.sketch)
+            continue;
+        Sketch stream = *start->second.sketch;
+        for (const MatrixPair* earlier : addends_before(pass, label))
+            if (const auto more = row_of(*earlier, row.position)) stream = added(stream, *more);
+        const double before = squared(stream);
+        const double after = std::max(squared(added(stream, *row.a.sketch)), 1e-300);
+        growth.push_back(std::sqrt(after / std::max(before, 1e-300)));
+        noise.push_back(std::sqrt(squared(subtracted(*row.b.sketch, *row.a.sketch)) / after));
+    }
+    return !growth.empty() && error / std::max(median(growth), 1e-300) < 2 * median(noise);
+}
+
 /// Behind a wrong norm the residual stream is right, and the next norm reads what the products in
 /// between say; behind a wrong stream it is not.
-std::optional<bool> persists_in(const PassData& pass, const std::string& label) {
+std::optional<bool> persists_in(const PassData& pass, const std::string& label, double error) {
     bool found = false;
     const SiteData* next = nullptr;
     const MatrixPair* addend = nullptr;
@@ -141,6 +165,8 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label) 
         energy += row.a.energy;
     }
     if (rows.empty() || energy <= 0) return {};
+    // A stream that grew many times since hides what was wrong with it before.
+    if (hidden_by_growth(pass, label, *addend, error)) return {};
     double open = 0;
     for (const DirectionRow& row : rows) {
         const double alone = dot(row.a, row.b) / std::max(squared(row.a), 1e-300);
@@ -265,7 +291,8 @@ Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,
         if (suspect.step == Step::norm || suspect.step == Step::embedding) {
             auto more = norm_rows(pass, *data, rows, suspect.cols);
             suspect.norm_rows.insert(suspect.norm_rows.end(), more.begin(), more.end());
-            if (number == site.pass) suspect.persists = persists_in(pass, suspect.label);
+            if (number == site.pass)
+                suspect.persists = persists_in(pass, suspect.label, suspect.error);
         }
         for (const SiteData& other : pass.sites)
             for (const ProductData& v : other.products)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <tuple>
 
 #include "analyzer/read/content.hpp"
 #include "analyzer/read/sidecar_index.hpp"
@@ -15,7 +16,9 @@ namespace {
 struct RowPlace {
     std::int64_t call;
     std::size_t entry;
-    auto operator<=>(const RowPlace&) const = default;
+    bool operator<(const RowPlace& other) const {
+        return std::tie(call, entry) < std::tie(other.call, other.entry);
+    }
 };
 
 }  // namespace

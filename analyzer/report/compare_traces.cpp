@@ -117,6 +117,7 @@ Report compare_traces(const ComparisonRequest& request) {
 
     // From here on no engine moves: alignments point to them.
     std::vector<const EngineTrace*> engines;
+    engines.reserve(sources.size());
     for (const Source& source : sources)
         engines.push_back(&source.engine);
     std::optional<Source> again;

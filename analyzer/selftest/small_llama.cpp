@@ -155,7 +155,7 @@ class Engine {
         if (x.rows > 1) narrow(x);
         x = normed(x, model_.final_norm, -1);
         recorder_.tensor("final_norm", x, first_);
-        const Matrix logits = product("output", x, model_.head);
+        Matrix logits = product("output", x, model_.head);
         recorder_.tensor("logits", logits, first_);
         prefill_ = false;
         return logits;

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "analyzer/align/align_print.hpp"
 #include "analyzer/align/alignment.hpp"
 #include "analyzer/align/load_engine.hpp"
 #include "tests/align/fake_model.hpp"
@@ -82,6 +83,8 @@ struct Aligned {
     std::string why() const {
         return alignment.not_comparable.empty() ? "" : alignment.not_comparable.front();
     }
+    /// For the message of a check that fails.
+    std::string text() const { return align_text(alignment, Paint{}, true); }
     const WeightMatch* weight(const std::string& label) const {
         const auto found =
             std::find_if(alignment.weights.begin(), alignment.weights.end(),

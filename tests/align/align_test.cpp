@@ -30,7 +30,7 @@ FakeEngine with_weight(FakeEngine engine, const FakeModel& model, int layer, con
 TEST(Align, FindsEveryProductOfANamelessEngine) {
     const FakeModel model = fake_model();
     const Aligned result = aligned(model, llama(), torch());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->passes.size(), 3U);
     EXPECT_EQ(result->weights.size(), 22U);
     EXPECT_EQ(result->products.size(), 66U);
@@ -65,7 +65,7 @@ TEST(Align, AddsUpWhatAnEngineFuses) {
     FakeEngine fused = torch();
     fused.fused_qkv = fused.fused_gate_up = true;
     const Aligned result = aligned(model, llama(), fused);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result.sites(0), all_sites);
     EXPECT_EQ(result->products.size(), 3U * 13);
     EXPECT_EQ(result->ledger_a.merged, 3U * 3 * 5);
@@ -91,7 +91,7 @@ TEST(Align, BothSidesMayFuseOtherParts) {
     FakeEngine other = torch();
     other.fused_gate_up = true;
     const Aligned result = aligned(model, one, other);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->products.size(), 3U * 13);
 }
 
@@ -100,7 +100,7 @@ TEST(Align, NamelessEnginesGetTheirLayersFromTheOrder) {
     FakeEngine fused = torch();
     fused.fused_qkv = true;
     const Aligned result = aligned(model, torch(), fused);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result.sites(1), all_sites);
     const bool says_so =
         std::any_of(result->notes.begin(), result->notes.end(), [](const std::string& note) {
@@ -115,7 +115,7 @@ TEST(Align, AWeightOfAnotherLayerIsFoundByItsPlace) {
         const Aligned result =
             aligned(run(model, llama()).whole(),
                     run(model, with_weight(torch(), model, 0, op, model.at(1, op))).whole());
-        EXPECT_EQ(result.why(), "");
+        EXPECT_EQ(result.why(), "") << result.text();
         int wrong = 0;
         for (const ProductPair& pair : result->products) {
             if (pair.wrong_match < 0) continue;
@@ -141,7 +141,7 @@ TEST(Align, TwoUsesOfOneWeightAreToldApartByTheirPlace) {
         return op == "o" && layer != 1 ? "w9" : "";
     };
     const Aligned result = aligned(run(model, llama()).whole(), run(model, engine).whole());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result.sites(0), all_sites);
     const Site* site = result.site(0, "layer_2_attn_out");
     ASSERT_NE(site, nullptr);
@@ -159,7 +159,7 @@ TEST(Align, LayersThatChangedPlacesAreAllWrong) {
         return model.at(layer == 0 ? 1 : layer == 1 ? 0 : layer, op);
     };
     const Aligned result = aligned(run(model, llama()).whole(), run(model, engine).whole());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result.sites(0), all_sites);
     const auto wrong = std::count_if(result->products.begin(), result->products.end(),
                                      [](const ProductPair& pair) { return pair.wrong_match >= 0; });
@@ -171,7 +171,7 @@ TEST(Align, AnUnknownWeightIsPairedByItsPlaceAndSaidToBeAnother) {
     const FakeWeight other = random_weight(64, 64, 4711);
     const Aligned result = aligned(run(model, llama()).whole(),
                                    run(model, with_weight(torch(), model, 1, "o", other)).whole());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     const WeightMatch* match = result.weight("layer_1_attn_out");
     ASSERT_NE(match, nullptr);
     EXPECT_EQ(match->content, Content::changed);
@@ -185,7 +185,7 @@ TEST(Align, AFusedWeightWithOneWrongPartIsPairedByItsPlace) {
     FakeEngine engine = with_weight(torch(), model, 1, "v", model.at(2, "v"));
     engine.fused_qkv = true;
     const Aligned result = aligned(run(model, llama()).whole(), run(model, engine).whole());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     const WeightMatch* match = result.weight("layer_1_qkv");
     ASSERT_NE(match, nullptr);
     EXPECT_EQ(match->a.size(), 3U);
@@ -200,7 +200,7 @@ TEST(Align, PassesAreJoinedOverChunks) {
     chunked.passes = {4, 4, 1, 1, 1};
     chunked.logits = {false, false, true, true, true};
     const Aligned result = aligned(model, one, chunked);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     ASSERT_EQ(result->passes.size(), 3U);
     EXPECT_EQ(result->passes[0].chunks_a, (std::vector<int>{0}));
     EXPECT_EQ(result->passes[0].chunks_b, (std::vector<int>{0, 1, 2}));
@@ -222,7 +222,7 @@ TEST(Align, ChunksThatOverlapAreOnePair) {
     b.passes = {4, 6, 1};
     b.logits = {false, true, true};
     const Aligned result = aligned(model, a, b);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     ASSERT_EQ(result->passes.size(), 2U);
     EXPECT_EQ(result->passes[0].chunks_a.size(), 2U);
     EXPECT_EQ(result->passes[0].chunks_b.size(), 2U);
@@ -234,7 +234,7 @@ TEST(Align, ALongerGenerationIsNoHole) {
     FakeEngine longer = torch();
     longer.passes = {4, 1, 1, 1, 1};
     const Aligned result = aligned(model, llama(), longer);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->passes.size(), 3U);
     EXPECT_EQ(dropped(result->ledger_b, "pass that the other engine did not run"), 2U * (22 + 12));
 }
@@ -267,7 +267,7 @@ TEST(Align, WhatFollowsAnotherChosenTokenIsLeftOut) {
     other.team = "other";
     other.tokens[5] = 99;
     const Aligned result = aligned(model, llama(), other);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->passes.size(), 2U);
     EXPECT_EQ(dropped(result->ledger_a, "after the engines chose different tokens"), 22U + 3);
 }
@@ -280,7 +280,7 @@ TEST(Align, ANamelessEngineShowsByItsInputThatItChoseAnotherToken) {
     other.tokens = {7, 8, 9, 10, 6, 6};
     other.winners = {6, 6, 6};
     const Aligned result = aligned(model, reference, other);
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->passes.size(), 1U);
     EXPECT_EQ(dropped(result->ledger_b, "after the engines chose different tokens"),
               2U * (22 + 12));
@@ -302,7 +302,7 @@ TEST(Align, WarmUpBeforeTheFirstRequestIsLeftOut) {
     run(model, warm_up, trace);
     run(model, llama(), trace);
     const Aligned result = aligned(trace.whole(), run(model, torch()).whole());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->passes.size(), 3U);
     EXPECT_EQ(result->passes[0].a, 1);
     EXPECT_EQ(dropped(result->ledger_a, "warm-up before the first request"), 22U + 3);
@@ -319,7 +319,7 @@ TEST(Align, RequestsAreJoinedByTheirPrompts) {
         return trace.whole();
     };
     const Aligned result = aligned(requests(llama(), {4, 6, 3}), requests(llama(), {4, 3}));
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     ASSERT_EQ(result->passes.size(), 4U);
     EXPECT_EQ(result->passes[2].a, 4);
     EXPECT_EQ(result->passes[2].b, 2);
@@ -328,13 +328,18 @@ TEST(Align, RequestsAreJoinedByTheirPrompts) {
 
 TEST(Align, APassWithoutLogitsEndsEarly) {
     const FakeModel model = fake_model();
-    FakeEngine early = llama();
-    early.passes = {4};
-    early.logits = {false};
-    FakeEngine whole = torch();
-    whole.passes = {4};
-    const Aligned result = aligned(model, early, whole);
-    EXPECT_EQ(result.why(), "");
+    const auto two_requests = [&](FakeEngine engine, bool logits) {
+        FakeTrace trace(engine.team);
+        engine.passes = {4};
+        engine.logits = {logits};
+        run(model, engine, trace);
+        engine.passes = {3, 1};
+        engine.logits.clear();
+        run(model, engine, trace);
+        return trace.whole();
+    };
+    const Aligned result = aligned(two_requests(llama(), false), two_requests(torch(), true));
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(dropped(result->ledger_b, "rows that the other engine did not go on with"), 4U);
 }
 
@@ -383,8 +388,8 @@ TEST(Align, WithoutWeightIdsPlacesDecide) {
         without.line(text);
     }
     const Aligned result = aligned(run(model, llama()).text(), without.text());
-    EXPECT_EQ(result.why(), "");
-    EXPECT_EQ(result->ledger_a.matched, 66U);
+    EXPECT_EQ(result.why(), "") << result.text();
+    EXPECT_EQ(result->ledger_a.matched, 66U) << result.text();
     for (const ProductPair& pair : result->products) {
         EXPECT_EQ(pair.match, -1);
         EXPECT_EQ(pair.evidence & (by_weight | by_shape | by_order),
@@ -404,7 +409,7 @@ TEST(Align, NamesJoinEnginesThatSketchNoWeights) {
         return text;
     };
     const Aligned result = aligned(without_sketches(llama()), without_sketches(other));
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->ledger_a.matched, 66U + 9);
     for (const ProductPair& pair : result->products) {
         EXPECT_TRUE(pair.evidence & by_name);
@@ -429,7 +434,7 @@ TEST(Align, NanInAnActivationMakesItNoWeight) {
         trace.line(line);
     }
     const Aligned result = aligned(run(model, llama()).text(), trace.text());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->products.size(), 66U);
 }
 
@@ -442,7 +447,7 @@ TEST(Align, ThreadsMayMixLinesAndPasses) {
     for (const std::string& line : lines)
         text += line;
     const Aligned result = aligned(text, run(model, torch()).text());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->products.size(), 66U);
     EXPECT_EQ(result.sites(0), all_sites);
 }
@@ -450,7 +455,7 @@ TEST(Align, ThreadsMayMixLinesAndPasses) {
 TEST(Align, OrderOfTracesDoesNotMatter) {
     const FakeModel model = fake_model();
     const Aligned result = aligned(model, torch(), llama());
-    EXPECT_EQ(result.why(), "");
+    EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->products.size(), 66U);
     EXPECT_EQ(result.sites(0), all_sites);
 }

@@ -362,9 +362,12 @@ class Runner {
         const std::int64_t context = position_ + tokens_;
         for (int head = 0; head < engine_.heads; ++head) {
             for (const bool keys : {true, false}) {
-                const std::string operand = fmt::format("w{}", 100000 + operands_++);
+                // One id for each content, over all requests of a trace.
+                const std::string operand = fmt::format("w{}", 100000 + trace_.calls());
                 const auto rows = static_cast<std::size_t>(keys ? context : 16);
-                trace_.weight(operand, random_weight(rows, keys ? 16 : context, operands_ + 77777));
+                trace_.weight(operand,
+                              random_weight(rows, keys ? 16 : context,
+                                            static_cast<unsigned>(trace_.calls() + 77777)));
                 FakeProduct product;
                 product.weight = operand;
                 product.x = fmt::format("{}.{}.{}.{}", input_, layer, head, keys);
@@ -384,7 +387,6 @@ class Runner {
     std::int64_t tokens_ = 0;
     std::int64_t position_ = 0;
     std::string input_;
-    unsigned operands_ = 0;
 };
 
 }  // namespace

@@ -59,6 +59,7 @@ class FakeTrace {
     std::string whole() const;
     std::vector<std::string> lines() const { return lines_; }
     std::string text() const;
+    std::int64_t calls() const { return call_; }
 
   private:
     std::string head(const std::string& checkpoint, std::int64_t token, const std::string& dtype,

@@ -18,12 +18,11 @@ namespace {
 
 using orch::fuzz::require;
 
-// The layout of the file: sidecar_index.cpp.
+// The layout of the file, as sidecar_index.cpp has it: its head, then five tables.
 constexpr std::size_t checksum_at = 16;
-constexpr std::size_t identity_at = 24;
-constexpr std::size_t identity_size = 40;
-constexpr std::size_t counts_size = 4 * 8;  ///< the last of the head: of entries, runs, ends, texts
-constexpr std::size_t sizes[] = {sizeof(orch::Entry), sizeof(orch::RunRange), 8, 1};
+constexpr std::size_t identity_end = 64;  ///< magic, version, checksum, and which trace it is of
+constexpr std::size_t sizes[] = {sizeof(orch::RunRange), 8, 8, 1, 1};
+constexpr std::size_t counts_size = std::size(sizes) * 8;  ///< the last numbers of the head
 
 std::uint64_t word_at(const std::string& bytes, std::size_t at) {
     std::uint64_t word = 0;
@@ -48,10 +47,7 @@ class Saved {
         orch::save_sidecar(trace_path(), content, index, 1);
         std::ifstream in(path(), std::ios::binary);
         bytes_ = {std::istreambuf_iterator<char>(in), {}};
-        std::size_t behind_head = index.texts.chars().size();
-        behind_head += index.entries.entries().size() * sizes[0] + index.runs.size() * sizes[1] +
-                       index.texts.ends().size() * sizes[2];
-        head_ = bytes_.size() - behind_head;
+        head_ = sizeof_head();
         check_layout(content);
     }
     ~Saved() { std::filesystem::remove_all(directory_); }
@@ -69,8 +65,7 @@ class Saved {
 
     /// As if the bytes had been saved like this.
     void write_as_right(std::string bytes) const {
-        std::memcpy(bytes.data(), bytes_.data(), identity_at);
-        std::memcpy(bytes.data() + identity_at, bytes_.data() + identity_at, identity_size);
+        std::memcpy(bytes.data(), bytes_.data(), identity_end);
         const std::uint64_t checksum = checksum_of(bytes);
         std::memcpy(bytes.data() + checksum_at, &checksum, sizeof checksum);
         write(path(), bytes);
@@ -87,14 +82,27 @@ class Saved {
         R"({"ts":"t","team":"b","checkpoint":"logits","token_idx":7,"dtype":"f32","shape":"[2]","values":[null,1e9]})"
         "\n";
 
-    /// The tables' hashes are those of whole blocks of a mebibyte; here each has one, or none.
+    /// Where the tables, as long as the numbers before them say, end with the file.
+    std::size_t sizeof_head() const {
+        for (std::size_t head = identity_end + counts_size; head < bytes_.size(); head += 8) {
+            std::size_t end = head;
+            for (std::size_t i = 0; i < std::size(sizes); ++i)
+                end += word_at(bytes_, head - counts_size + 8 * i) * sizes[i];
+            if (end == bytes_.size()) return head;
+        }
+        require(false, "the layout of a saved index is as known here");
+        return 0;
+    }
+
+    /// A table's hash is that of blocks of a mebibyte; here each has one, or none.
     std::uint64_t checksum_of(const std::string& bytes) const {
-        std::uint64_t sum = orch::text_hash({bytes.data() + identity_at, head_ - identity_at});
+        const std::string_view all{bytes};
+        std::uint64_t sum = orch::text_hash(all.substr(checksum_at + 8, head_ - (checksum_at + 8)));
         std::size_t at = head_;
         for (std::size_t i = 0; i < std::size(sizes); ++i) {
             const std::uint64_t count = word_at(bytes, head_ - counts_size + 8 * i);
             if (count > (bytes.size() - at) / sizes[i]) return 0;  // refused whatever it is
-            const std::string_view part{bytes.data() + at, count * sizes[i]};
+            const std::string_view part = all.substr(at, count * sizes[i]);
             if (!part.empty()) sum = combined(sum, orch::text_hash(part));
             at += part.size();
         }
@@ -107,7 +115,7 @@ class Saved {
         require(orch::load_sidecar(trace_path(), content, 1).has_value(),
                 "the layout of a saved index is as known here");
         std::string other = bytes_;
-        other.back() ^= 1;  // in a name
+        other[identity_end] ^= 1;  // of the number of lines
         write_as_right(other);
         require(orch::load_sidecar(trace_path(), content, 1).has_value(),
                 "the checksum of a saved index is as known here");

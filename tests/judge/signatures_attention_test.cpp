@@ -104,7 +104,7 @@ TEST(SignatureAttention, RightPromptAndWrongGeneration) {
         passes.a.push_back({all[t]});
     passes.b = passes.a;
     for (std::size_t i = 1; i < passes.b.size(); ++i)
-        passes.b[i] = noisy(passes.b[i], 0.2, 5);
+        passes.b[i] = noisy(passes.b[i], 0.2, static_cast<unsigned>(5 + i));
     const auto findings = find_signatures(suspect_of(Step::attention, passes, expected));
     ASSERT_FALSE(findings.empty());
     EXPECT_EQ(findings.front().signature.name, "stale");

@@ -114,6 +114,12 @@ def check_json(tool, document):
         for row in value["ledger"]:
             total = row["matched"] + row["merged"] + row["unmatched"] + sum(row["dropped"].values())
             check(f"ledger of {row['team']} adds up", "" if row["adds_up"] == (total == row["total"]) else row)
+    budget = tool.cases / "budget.json"
+    traces = [tool.cases / f"{name}.jsonl" for name in ("reference", "rebuilt", "rope")]
+    tool.run("baseline", "save", *traces[:2], "-o", budget)
+    for other in traces[1:]:
+        done = tool.run("baseline", "check", "--format", "json", budget, traces[0], other)
+        contract.object("budget check", json.loads(done.stdout))
     check("keys of the JSON are those of the tables", "; ".join(contract.problems[:5]))
     # These need engines that a built-in model does not imitate.
     rare = {f"token.{k}" for k in ("flip", "max_abs_diff", "mean_abs_diff", "max_rel_diff", "margin", "kl",
