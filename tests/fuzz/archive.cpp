@@ -8,6 +8,7 @@
 #include <string>
 
 #include "analyzer/read/trace.hpp"
+#include "analyzer/read/unpack.hpp"
 #include "tests/fuzz/file_in_memory.hpp"
 
 namespace {
@@ -80,6 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             open("\x28\xb5\x2f\xfd" + std::string{some});
             break;
         default: {
+            if (orch::is_archive(rest)) break;
             const std::string packed = data[0] % 4 == 2 ? as_gzip(rest) : as_zstd(rest);
             const FileInMemory plain_file{rest};
             const FileInMemory packed_file{packed};
