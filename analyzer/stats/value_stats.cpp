@@ -37,7 +37,7 @@ int decade_of(double value) {
     }();
     const double size = std::abs(value);
     const int guess = static_cast<int>(std::floor(std::ilogb(size) * 0.30102999566398120));
-    return guess + (size >= tens[static_cast<std::size_t>(guess + 1 + 330)] ? 1 : 0);
+    return guess + (size >= tens[static_cast<std::size_t>(guess) + 331] ? 1 : 0);
 }
 
 /// What the values of one position have in common: the same strings, the same token.
