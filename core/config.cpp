@@ -102,29 +102,43 @@ bool parse_memory(Config& c, std::string_view value) {
     return true;
 }
 
+bool parse_graphs(Config& c, std::string_view value) {
+    if (value == "digest") {
+        c.graphs = GraphMode::digest;
+    } else if (value == "report") {
+        c.graphs = GraphMode::report;
+    } else if (value == "off") {
+        c.graphs = GraphMode::off;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 bool parse_probes(Config& c, std::string_view value) {
-    bool blas = false;
-    bool onednn = false;
-    bool ggml = false;
+    struct Probe {
+        std::string_view name;
+        bool Config::*flag;
+        bool wanted;
+    };
+    Probe probes[] = {{"blas", &Config::probe_blas, false},
+                      {"onednn", &Config::probe_onednn, false},
+                      {"ggml", &Config::probe_ggml, false},
+                      {"cublas", &Config::probe_cublas, false},
+                      {"cuda", &Config::probe_cuda, false}};
     while (!value.empty()) {
         const std::size_t comma = value.find(',');
         const std::string_view word = slice(value, 0, comma);
-        if (word == "all") {
-            blas = onednn = ggml = true;
-        } else if (word == "blas") {
-            blas = true;
-        } else if (word == "onednn") {
-            onednn = true;
-        } else if (word == "ggml") {
-            ggml = true;
-        } else {
-            return false;
+        bool known = word == "all";
+        for (Probe& probe : probes) {
+            if (word != "all" && word != probe.name) continue;
+            probe.wanted = known = true;
         }
+        if (!known) return false;
         value = comma == std::string_view::npos ? std::string_view{} : slice(value, comma + 1);
     }
-    c.probe_blas = blas;
-    c.probe_onednn = onednn;
-    c.probe_ggml = ggml;
+    for (const Probe& probe : probes)
+        c.*probe.flag = probe.wanted;
     return true;
 }
 
@@ -147,7 +161,10 @@ constexpr std::array variables{
     ConfigVariable{"ORCH_TRACE_MEMORY", "bytes, with K, M or G", "1G",
                    "memory that marking may add to one ggml graph; past it, the callback is used",
                    parse_memory},
-    ConfigVariable{"ORCH_TRACE_PROBES", "all or blas,onednn,ggml", "all",
+    ConfigVariable{"ORCH_TRACE_GRAPHS", "digest, report or off", "digest",
+                   "CUDA graphs: digests in them replay; report: say that they are not seen",
+                   parse_graphs},
+    ConfigVariable{"ORCH_TRACE_PROBES", "all or blas,onednn,ggml,cublas,cuda", "all",
                    "families of calls to look at", parse_probes},
 };
 

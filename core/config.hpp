@@ -14,6 +14,8 @@ namespace orch {
 /// Each does what the next one does, and more.
 enum class WeightMode : std::uint8_t { proof, sketch, names, off };
 enum class CaptureMode : std::uint8_t { mark, callback };
+/// What becomes of digests in CUDA graphs: nodes that replay; none, and a blind spot; none at all.
+enum class GraphMode : std::uint8_t { digest, report, off };
 
 inline constexpr int all_rows = -1;
 /// Vectors of more values than this go to a sidecar file: no line may exceed 1 MiB, which stock
@@ -28,10 +30,13 @@ struct Config {
     int rows = 16;  ///< selected rows per call, or all_rows
     WeightMode weights = WeightMode::proof;
     CaptureMode capture = CaptureMode::mark;
+    GraphMode graphs = GraphMode::digest;
     std::uint64_t memory_bytes = 1ULL << 30;  ///< that marking outputs may add to a graph
     bool probe_blas = true;
     bool probe_onednn = true;
     bool probe_ggml = true;
+    bool probe_cublas = true;
+    bool probe_cuda = true;
 
     /// One sentence per variable whose value was refused.
     static constexpr std::size_t max_problems = 12;

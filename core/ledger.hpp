@@ -8,7 +8,7 @@
 
 namespace orch {
 
-enum class RecordClass : std::uint8_t { gemm, checkpoint, weight, pass, log, count };
+enum class RecordClass : std::uint8_t { gemm, checkpoint, weight, pass, log, copy, count };
 
 constexpr std::string_view class_name(RecordClass c) {
     switch (c) {
@@ -22,6 +22,8 @@ constexpr std::string_view class_name(RecordClass c) {
             return "pass";
         case RecordClass::log:
             return "log";
+        case RecordClass::copy:
+            return "copy";
         case RecordClass::count:
             break;
     }

@@ -280,6 +280,17 @@ std::int64_t last_position(const CallRecord& r) noexcept {
     return r.positions[r.result.digest->rows - 1];
 }
 
+void write_device_members(JsonLine& line, const DevicePlace& place) noexcept {
+    line.field("device", static_cast<std::int64_t>(place.device));
+    line.key("stream");
+    line.hex64(place.stream);
+    if (place.graph >= 0) {
+        line.field("graph", place.graph);
+        line.field("replay", place.replay);
+    }
+    if (place.bytes != 0) line.field("bytes", place.bytes);
+}
+
 void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
     line.field("call", r.call);
     if (r.pass >= 0) line.field("pass", r.pass);
@@ -290,9 +301,11 @@ void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
     line.field("first_position", r.positions[0]);
     if (!r.capture.empty()) line.field("capture", r.capture);
     if (r.batch_index >= 0) line.field("batch_index", r.batch_index);
+    if (r.device != nullptr) write_device_members(line, *r.device);
     if (r.input != nullptr) {
         if (r.alpha != 1) line.field("alpha", r.alpha);
         if (r.beta != 0) line.field("beta", r.beta);
+        if (!r.scalars_known) line.field("scalars", "device");
         if (!r.weight.empty()) line.field("weight", r.weight);
         if (r.proof != nullptr) write_proof(line, *r.proof);
         write_side(line, "x", *r.input);
@@ -302,7 +315,9 @@ void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
 
 void write_row(Trace& trace, const CallRecord& r, std::string_view shape, const RowDigest& y,
                const RowDigest* x) noexcept {
-    const RowValues values = values_of_row(trace, r.result.matrix, y.row);
+    MatrixView known = r.result.matrix;
+    if (r.device != nullptr) known.cols = 0;  // only the last row's values came back
+    const RowValues values = values_of_row(trace, known, y.row);
     const auto fill = [&](JsonLine& line) {
         envelope(line, r.checkpoint, y.position, r.result.dtype, shape, "row");
         line.field("call", r.call);
@@ -316,7 +331,7 @@ void write_row(Trace& trace, const CallRecord& r, std::string_view shape, const 
         line.open_object();
         write_row_members(line, y);
         line.close_object();
-        write_values_of_row(trace, line, r.result.matrix, y.row, values);
+        write_values_of_row(trace, line, known, y.row, values);
     };
     Ledger& ledger = trace.ledger();
     if (!trace.line(line_base + values.max_bytes(), fill, &ledger.row_lines))
@@ -365,7 +380,7 @@ void write_call(Trace& trace, const CallRecord& r) noexcept {
         write_call_members(line, r);
         write_values_of_row(trace, line, r.result.matrix, d.rows - 1, values);
     });
-    if (trace.config().rows == all_rows) {
+    if (trace.config().rows == all_rows && r.device == nullptr) {
         write_every_row(trace, r, shape);
         return;
     }

@@ -24,6 +24,15 @@ struct Side {
     std::string_view dtype;  ///< for block types, the engine's own name of it
 };
 
+/// Where a call ran. `result.matrix` then holds the values of the last row alone.
+struct DevicePlace {
+    int device = 0;
+    std::uint64_t stream = 0;
+    std::int64_t graph = -1;   ///< number of the captured graph; -1: not in one
+    std::uint64_t replay = 0;  ///< how often the graph had run before
+    std::uint64_t bytes = 0;   ///< of a copy; 0: this is none
+};
+
 /// A product, or a named tensor. `checkpoint` and the rest point into the caller's memory.
 struct CallRecord {
     RecordClass record_class = RecordClass::gemm;
@@ -43,7 +52,9 @@ struct CallRecord {
     std::int64_t batch_index = -1;
     double alpha = 1;
     double beta = 0;
+    bool scalars_known = true;  ///< false: alpha and beta were in device memory
     const Proof* proof = nullptr;
+    const DevicePlace* device = nullptr;  ///< where on a GPU it ran; null: on the CPU
     std::span<const std::int64_t> shape;  ///< outermost first; empty: [rows, cols] of the result
 };
 

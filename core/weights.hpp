@@ -38,6 +38,9 @@ class WeightTable {
     /// `identify` takes it for a new weight.
     bool has_changed(Trace& trace, const MatrixView& operand, double error) noexcept;
 
+    /// A number that no weight of this trace has: for weights that are known elsewhere.
+    std::uint32_t take_number() noexcept { return numbers_.fetch_add(1) + 1; }
+
     ProbeMemory& probe_memory() noexcept { return probe_memory_; }
 
   private:

@@ -12,7 +12,7 @@
 namespace orch {
 
 /// Each probe can be off as a whole; its functions then cost six instructions a call.
-enum class ProbeId : std::uint8_t { blas, onednn, ggml, llama, count };
+enum class ProbeId : std::uint8_t { blas, onednn, ggml, llama, cublas, cuda, count };
 
 struct Hook {
     void* real;               ///< what the caller would have reached without us

@@ -257,6 +257,10 @@ void* find_for_caller(const char* name, const void* caller) noexcept {
     return find_in(module_of(caller), name);
 }
 
+void* find_beside(const char* name, const void* function) noexcept {
+    return exported_by(module_of(function).path.c_str(), name);
+}
+
 void forget_callers() noexcept {
     // The lists stay allocated: another thread may be walking one.
     for (auto& list : known_targets)
@@ -336,6 +340,38 @@ const void* slot_for(std::size_t hook, void* real) noexcept {
 }
 
 }  // namespace
+
+namespace orch {
+
+const void* stub_for_address(ProbeId probe, void* function) noexcept {
+    if (!session::probe_active(probe) || is_ours(function)) return nullptr;
+    // Asked hundreds of times in a row about one library: its exports are looked up once.
+    static constinit std::atomic<bool> busy{false};
+    static constinit std::uintptr_t known_module = 0;
+    static constinit void* exported[hook_count] = {};
+    bool free = false;
+    while (!busy.compare_exchange_weak(free, true, std::memory_order_acquire))
+        free = false;
+    const Module module = module_of(function);
+    if (known_module != module.low) {
+        known_module = module.low;
+        for (std::size_t i = 0; i < hook_count; ++i) {
+            exported[i] = hook_infos[i].probe == probe
+                              ? exported_by(module.path.c_str(), hook_infos[i].name)
+                              : nullptr;
+        }
+    }
+    std::size_t hook = 0;
+    while (hook < hook_count && exported[hook] != function)
+        ++hook;
+    busy.store(false, std::memory_order_release);
+    if (hook == hook_count) return nullptr;
+    const void* stub = slot_for(hook, function);
+    if (stub != nullptr) orch_hook_active[hook].store(true, std::memory_order_relaxed);
+    return stub;
+}
+
+}  // namespace orch
 
 extern "C" ORCH_HIDDEN Intercepted orch_intercept_dlsym(void* handle, const char* name,
                                                         const void* caller) noexcept {

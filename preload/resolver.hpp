@@ -31,6 +31,14 @@ void* real_dlsym(void* handle, const char* name) noexcept;
 /// no such symbol.
 void* find_for_caller(const char* name, const void* caller) noexcept;
 
+/// What the module that contains `function` exports under `name`: the other functions of the same
+/// copy of a library. Null if it has none.
+void* find_beside(const char* name, const void* function) noexcept;
+
+/// What to hand out in place of `function`, if it is the real one of a hook of this probe; else
+/// null.
+const void* stub_for_address(ProbeId probe, void* function) noexcept;
+
 /// After dlclose: what is known of callers may no longer hold.
 void forget_callers() noexcept;
 

@@ -15,6 +15,7 @@
 #include "core/hash.hpp"
 #include "core/records.hpp"
 #include "core/slice.hpp"
+#include "preload/cuda/drain.hpp"
 #include "preload/resolver.hpp"
 
 namespace orch::session {
@@ -131,11 +132,15 @@ void write_config(JsonLine& line, const Config& config) noexcept {
     constexpr const char* weight_modes[] = {"proof", "sketch", "names", "off"};
     line.field("weights", weight_modes[static_cast<int>(config.weights)]);
     line.field("capture", config.capture == CaptureMode::mark ? "mark" : "callback");
+    constexpr const char* graph_modes[] = {"digest", "report", "off"};
+    line.field("graphs", graph_modes[static_cast<int>(config.graphs)]);
     line.field("memory", config.memory_bytes);
     FixedString<31> probes;
     if (config.probe_blas) probes.append("blas,");
     if (config.probe_onednn) probes.append("onednn,");
     if (config.probe_ggml) probes.append("ggml,");
+    if (config.probe_cublas) probes.append("cublas,");
+    if (config.probe_cuda) probes.append("cuda,");
     probes.truncate(probes.size() - (probes.empty() ? 0 : 1));
     line.field("probes", std::string_view{probes});
     line.close_object();
@@ -330,6 +335,10 @@ bool probe_active(ProbeId probe) noexcept {
         case ProbeId::ggml:
         case ProbeId::llama:
             return c.probe_ggml;
+        case ProbeId::cublas:
+            return c.probe_cublas && gemm;
+        case ProbeId::cuda:
+            return (c.probe_cublas || c.probe_cuda) && gemm;
         case ProbeId::count:
             break;
     }
@@ -383,6 +392,7 @@ void finish() noexcept {
     Trace* now = running_trace();
     if (now == nullptr) return report_no_trace();
     const Guard guard;
+    cuda::finish(*now);
     const bool in_time = now->finish();
     static constinit std::atomic<bool> reported{false};
     if (!reported.exchange(true)) report_problems(*now, now->ledger(), in_time);

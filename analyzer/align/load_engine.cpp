@@ -13,7 +13,7 @@ LoadedEngine load_engine(const std::string& path, std::optional<std::size_t> run
     LoadedEngine loaded;
     loaded.trace = std::make_unique<Trace>(path, options);
     const std::span<const RunRange> runs = loaded.trace->runs();
-    TraceSummary summary = summarize(path);
+    TraceSummary summary = summarize(*loaded.trace);
     if (runs.empty())
         throw UnreadableFile(fmt::format("{}: no record in it; is it a trace?", path));
     const std::size_t chosen = run.value_or(runs.size());

@@ -224,7 +224,24 @@ class ProductPairer {
     bool wander(const Indices& of_a, const Indices& of_b) const {
         const int a = a_.slot(of_a[0]).content;
         const int b = b_.slot(of_b[0]).content;
-        return a >= 0 && b >= 0 && a != b && wanders_[at(a)] && wanders_[at(b)];
+        return (a < 0 || a != b) && is_expert(a_, of_a[0]) && is_expert(b_, of_b[0]);
+    }
+
+    /// Chosen in some passes, as a weight is that both engines have; or, where the other engine
+    /// never chose it, of the shape of such a weight.
+    bool is_expert(const Side& side, int index) const {
+        const Slot& slot = side.slot(index);
+        if (slot.content >= 0) return wanders_[at(slot.content)];
+        if (slot.weight < 0 || !(*side.sometimes)[at(slot.weight)]) return false;
+        const WeightRecord& own = side.engine->weights[at(slot.weight)].record;
+        for (std::size_t weight = 0; weight < side.content->size(); ++weight) {
+            const int content = (*side.content)[weight];
+            const WeightRecord& other = side.engine->weights[weight].record;
+            if (content >= 0 && wanders_[at(content)] && other.rows == own.rows &&
+                other.cols == own.cols)
+                return true;
+        }
+        return false;
     }
 
     void pair_gaps(const std::vector<std::pair<int, int>>& lines) {
@@ -340,7 +357,10 @@ class ProductPairer {
             const bool at_end = static_cast<int>(i) > side.last_paired;
             for (const std::size_t product : slot.products) {
                 const std::size_t entry = side.engine->products[product].entry;
-                if (slot.activation || (slot.transient && slot.weight >= 0 && side.has_lasting))
+                if (slot.content < 0 && !slot.activation && is_expert(side, static_cast<int>(i)))
+                    side.fates->drop(entry, other_expert);
+                else if (slot.activation ||
+                         (slot.transient && slot.weight >= 0 && side.has_lasting))
                     side.fates->drop(entry, "two activations, no weight");
                 else if (slot.weight < 0)
                     side.fates->leave(entry,

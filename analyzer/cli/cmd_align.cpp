@@ -9,7 +9,7 @@
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/compare_options.hpp"
 #include "analyzer/cli/exit_codes.hpp"
-#include "analyzer/weights/model_index.hpp"
+#include "analyzer/cli/index_option.hpp"
 
 namespace orch {
 namespace {
@@ -32,8 +32,7 @@ int align_two(const Options& options, Context& context) {
         throw UsageError("align: two traces are wanted, the reference first");
     const std::vector<std::int64_t> runs = numbers_of("--run", options.runs);
     if (runs.size() > 2) throw UsageError("--run: one number for both traces, or two");
-    std::optional<ModelIndex> index;
-    if (!options.index.empty()) index = read_index(options.index);
+    const std::optional<ModelIndex> index = index_of_option(options.index);
     const ModelIndex* names = index ? &*index : nullptr;
     const LoadedEngine a = load_engine(options.traces[0], run_of(runs, 0), names);
     const LoadedEngine b = load_engine(options.traces[1], run_of(runs, 1), names);
@@ -55,9 +54,7 @@ Run add_options(CLI::App& app) {
     app.add_option("TRACE", options->traces, "two traces; the first is the reference")
         ->required()
         ->type_name("FILE FILE");
-    app.add_option("--index", options->index,
-                   "names for weights without one: made by 'orchtrace index'")
-        ->type_name("FILE");
+    add_index_option(app, options->index);
     app.add_option("--run", options->runs,
                    "which run of each file, counted from 1; as 2, or one for each: 2,1 [the last]")
         ->type_name("LIST");

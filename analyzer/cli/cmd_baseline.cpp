@@ -211,7 +211,7 @@ Run add_options(CLI::App& app) {
         ->check(CLI::IsMember({"save", "check"}));
     app.add_option("FILE", options->files, "save: two traces; check: a budget and two traces")
         ->required()
-        ->type_name("FILE...");
+        ->type_name("FILE");
     app.add_option("-o,--output", options->output,
                    "save: the budget's file; an old one is tightened")
         ->type_name("FILE");

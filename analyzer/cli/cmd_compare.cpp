@@ -63,7 +63,7 @@ Run add_options(CLI::App& app) {
     app.add_option("TRACE", options->compare.request.traces,
                    "traces; the first is the reference, the others are compared with it")
         ->required()
-        ->type_name("FILE...");
+        ->type_name("FILE");
     app.add_option("--format", options->format, "text, json, csv or markdown")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json", "csv", "markdown"}))

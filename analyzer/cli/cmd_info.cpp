@@ -5,6 +5,8 @@
 
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/index_option.hpp"
+#include "analyzer/cli/open_trace.hpp"
 #include "analyzer/info/info_print.hpp"
 #include "analyzer/info/trace_summary.hpp"
 
@@ -13,28 +15,30 @@ namespace {
 
 struct InfoOptions {
     std::vector<std::string> traces;
+    std::string index;
     std::string format = "text";
 };
+
+TraceSummary summary_of(const std::string& path, const std::optional<ModelIndex>& index) {
+    const Trace trace = open_trace(path);
+    return summarize(trace, names_from_index(trace, index));
+}
 
 int info(const InfoOptions& options, Context& context) {
     const bool as_json = options.format == "json";
     const Paint paint{context.color};
+    const std::optional<ModelIndex> index = index_of_option(options.index);
     int code = exit_ok;
     nlohmann::ordered_json document{{"schema_version", info_schema_version},
                                     {"files", nlohmann::ordered_json::array()}};
     bool first = true;
     for (const std::string& path : options.traces) {
         try {
-            const TraceSummary trace = summarize(path);
-            if (trace.runs.empty()) {
-                throw UnreadableFile(fmt::format(
-                    "{}: no record in it ({}, {} of them bad); is it a trace?", path,
-                    counted(trace.counts.lines, "line"), grouped(trace.counts.bad_lines)));
-            }
+            const TraceSummary summary = summary_of(path, index);
             if (as_json) {
-                document["files"].push_back(info_json(trace));
+                document["files"].push_back(info_json(summary));
             } else {
-                context.out << (first ? "" : "\n") << info_text(trace, paint);
+                context.out << (first ? "" : "\n") << info_text(summary, paint);
                 first = false;
             }
         } catch (const UnreadableFile& error) {
@@ -51,9 +55,10 @@ int info(const InfoOptions& options, Context& context) {
 
 Run add_options(CLI::App& app) {
     auto options = std::make_shared<InfoOptions>();
-    app.add_option("TRACE", options->traces, "trace files; /dev/stdin reads a pipe")
+    app.add_option("TRACE", options->traces, "trace files; - reads a pipe")
         ->required()
-        ->type_name("FILE...");
+        ->type_name("FILE");
+    add_index_option(app, options->index);
     app.add_option("--format", options->format, "text, or json with a schema_version")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json"}))
@@ -67,6 +72,7 @@ const Command info_command{"info", "[OPTIONS] TRACE...",
                            "tell what a trace holds, and whether it holds all of it",
                            "examples:\n"
                            "  orchtrace info trace.jsonl\n"
+                           "  orchtrace info --index model.idx torch.jsonl\n"
                            "  orchtrace info --format json a.jsonl b.jsonl",
                            add_options};
 

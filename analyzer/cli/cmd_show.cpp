@@ -1,11 +1,13 @@
 // show: single records, as a person reads them.
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <ostream>
 
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/open_trace.hpp"
 #include "analyzer/export/arrays.hpp"
 #include "analyzer/util/text.hpp"
 #include "core/selector.hpp"
@@ -110,6 +112,26 @@ void weight_lines(std::string& out, const WeightRecord& weight) {
     if (weight.sketch) line(out, "  sketch", numbers(*weight.sketch, weight.sketch->size()));
 }
 
+/// What a record of the tracer says of itself, beside the keys that every line has.
+void fact_lines(std::string& out, std::string_view text) {
+    constexpr std::string_view of_every_line[] = {"ts",    "team",  "checkpoint", "token_idx",
+                                                  "dtype", "shape", "kind",       "values"};
+    simdjson::dom::parser parser;
+    simdjson::dom::object record;
+    if (parser.parse(text).get(record) != simdjson::SUCCESS) return;
+    for (const auto [key, value] : record) {
+        if (std::find(std::begin(of_every_line), std::end(of_every_line), key) !=
+            std::end(of_every_line))
+            continue;
+        std::string_view word;
+        std::string said =
+            value.get(word) == simdjson::SUCCESS ? std::string{word} : simdjson::minify(value);
+        for (std::size_t at = said.find(','); at != std::string::npos; at = said.find(',', at + 2))
+            said.insert(at + 1, " ");
+        line(out, printable(key), printable(said));
+    }
+}
+
 std::string record_text(const Trace& trace, const Entry& entry, RecordParser& parser,
                         std::size_t most_values, const Paint& paint) {
     std::string out =
@@ -125,13 +147,15 @@ std::string record_text(const Trace& trace, const Entry& entry, RecordParser& pa
         row_record_lines(out, parser.row(entry));
     } else if (entry.kind == RecordKind::weight) {
         weight_lines(out, parser.weight(entry));
+    } else if (entry.kind != RecordKind::log) {
+        fact_lines(out, trace.text(entry));
     }
     line(out, "values", numbers(whole_values(trace, entry, parser), most_values));
     return out;
 }
 
 int show(const Options& options, Context& context) {
-    const Trace trace{options.trace};
+    const Trace trace = open_trace(options.trace);
     RecordParser parser{trace};
     std::uint64_t found = 0;
     for (const Entry& entry : trace.entries()) {
@@ -144,8 +168,9 @@ int show(const Options& options, Context& context) {
         }
     }
     if (found == 0) {
-        throw UsageError(fmt::format("{}: no such record; 'orchtrace info' lists the checkpoints",
-                                     printable(options.trace)));
+        throw UsageError(fmt::format(
+            "{}: none of its {} is so; 'orchtrace info' lists checkpoints and token positions",
+            printable(options.trace), counted(trace.entries().size(), "record")));
     }
     if (options.limit != 0 && found > options.limit) {
         context.err << fmt::format("... and {}; --limit 0 shows all\n",
@@ -184,6 +209,7 @@ const Command show_command{"show", "[OPTIONS] TRACE",
                            "show single records with their digests and values",
                            "examples:\n"
                            "  orchtrace show trace.jsonl --checkpoint logits --token 20\n"
+                           "  orchtrace show trace.jsonl --checkpoint orchtrace.header\n"
                            "  orchtrace show trace.jsonl --line 118\n"
                            "  orchtrace show trace.jsonl --call 42 --format jsonl | jq .",
                            add_options};

@@ -5,7 +5,7 @@
 
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/exit_codes.hpp"
-#include "analyzer/read/trace.hpp"
+#include "analyzer/cli/open_trace.hpp"
 #include "analyzer/stats/stats_print.hpp"
 
 namespace orch {
@@ -23,14 +23,10 @@ struct Options {
 };
 
 FileStats stats_of_file(const std::string& path, const StatsOptions& options) {
-    const Trace trace{path, {.threads = options.threads}};
+    const Trace trace = open_trace(path, {.threads = options.threads});
     FileStats stats = value_stats(trace, options);
-    if (stats.all.records != 0) return stats;
-    throw UnreadableFile(
-        options.globs.empty()
-            ? fmt::format("{}: no record with values in it; is it a trace?", path)
-            : fmt::format("{}: no values of a checkpoint {}; 'orchtrace info' lists the names",
-                          path, joined(options.globs, " or ")));
+    if (stats.all.records == 0) throw UnreadableFile(no_values(path, options.globs));
+    return stats;
 }
 
 int stats(const Options& options, Context& context) {
@@ -70,9 +66,11 @@ Run add_options(CLI::App& app) {
     auto options = std::make_shared<Options>();
     app.add_option("TRACE", options->traces, "trace files; - reads a pipe")
         ->required()
-        ->type_name("FILE...");
-    app.add_option("--checkpoint", options->stats.globs, "only these; * and ? are wildcards")
-        ->type_name("GLOB...");
+        ->type_name("FILE");
+    app.add_option("--checkpoint", options->stats.globs,
+                   "only these; * and ? are wildcards; repeatable")
+        ->type_name("GLOB")
+        ->allow_extra_args(false);
     app.add_flag("--by-position", options->view.by_position, "a line for each token_idx");
     app.add_flag("--histogram", options->view.histogram, "count the values by power of ten");
     app.add_flag("--all", options->view.all, "every line, however many");

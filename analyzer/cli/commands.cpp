@@ -84,10 +84,33 @@ void split_tail(std::vector<std::string>& arguments, Context& context) {
     arguments.erase(mark, arguments.end());
 }
 
+/// "--chekpoint" -> "no such option: --chekpoint; did you mean '--checkpoint'?". CLI11 counts the
+/// words behind it as left over, too, and lists them from the back.
+std::string unknown_option(const CLI::App& command) {
+    for (const std::string& word : command.remaining()) {
+        if (!word.starts_with('-') || word == "-") continue;
+        const std::string name = word.substr(0, word.find('='));
+        std::vector<std::string> known;
+        for (const CLI::Option* option : command.get_options()) {
+            for (const std::string& each : option->get_lnames())
+                known.push_back("--" + each);
+        }
+        const std::string near = nearest(name, known);
+        return fmt::format("{}: no such option: {}; {}", command.get_name(), printable(name),
+                           near.empty()
+                               ? fmt::format("'orchtrace help {}' lists them", command.get_name())
+                               : fmt::format("did you mean '{}'?", near));
+    }
+    return {};
+}
+
 std::string parse_error_text(const Parser& parser, const CLI::ParseError& error) {
     std::string command;
-    for (const CLI::App* sub : parser.app->get_subcommands())
+    for (const CLI::App* sub : parser.app->get_subcommands()) {
         command = sub->get_name();
+        std::string unknown = unknown_option(*sub);
+        if (!unknown.empty()) return unknown;
+    }
     return fmt::format("{}{}; 'orchtrace help{}' lists the options",
                        command.empty() ? "" : command + ": ", in_our_words(printable(error.what())),
                        command.empty() ? "" : " " + command);

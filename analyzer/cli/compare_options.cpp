@@ -7,6 +7,7 @@
 
 #include "analyzer/cli/commands.hpp"
 #include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/index_option.hpp"
 #include "analyzer/util/text.hpp"
 
 namespace orch {
@@ -48,8 +49,7 @@ std::vector<std::int64_t> numbers_of(const std::string& option, const std::strin
 
 void add_compare_options(CLI::App& app, CompareOptions& options) {
     ComparisonRequest& request = options.request;
-    app.add_option("--index", request.index, "names for nameless weights: 'orchtrace index'")
-        ->type_name("FILE");
+    add_index_option(app, request.index);
     app.add_option("--floor", request.floor,
                    "a second run of the reference, plain or perturbed: its differences are no news")
         ->type_name("TRACE");

@@ -87,33 +87,24 @@ bool has_values(RecordKind kind) {
 }
 
 struct Member {
-    StringId checkpoint;
+    std::string_view name;
     std::vector<const Entry*> entries;
 };
 
-std::vector<Member> members_of(const Trace& trace, const std::vector<std::string>& globs) {
+std::vector<Member> members_of(const Trace& trace, const Selection& selection) {
     std::vector<Member> members;
-    std::unordered_map<StringId, std::size_t> where;
-    constexpr std::size_t unwanted = std::numeric_limits<std::size_t>::max();
-    for (const Entry& entry : trace.entries()) {
-        if (!has_values(entry.kind)) continue;
-        const auto [at, is_new] = where.try_emplace(entry.checkpoint, unwanted);
-        if (is_new) {
-            const std::string_view name = trace.string(entry.checkpoint);
-            const auto matches = [&](const std::string& g) { return glob_matches(g, name); };
-            if (globs.empty() || std::any_of(globs.begin(), globs.end(), matches)) {
-                at->second = members.size();
-                members.push_back({entry.checkpoint, {}});
-            }
-        }
-        if (at->second != unwanted) members[at->second].entries.push_back(&entry);
-    }
+    std::unordered_map<std::string_view, std::size_t> where;
+    for_each_selected(trace, selection, [&](const Entry& entry, std::string_view name) {
+        const auto [at, is_new] = where.try_emplace(name, members.size());
+        if (is_new) members.push_back({name, {}});
+        members[at->second].entries.push_back(&entry);
+    });
     return members;
 }
 
 ValueArray array_of(const Trace& trace, const Member& member, RecordParser& parser) {
     ValueArray array;
-    array.name = trace.string(member.checkpoint);
+    array.name = member.name;
     array.shape = trace.string(member.entries.front()->shape);
     std::vector<std::vector<double>> rows;
     for (const Entry* entry : member.entries) {
@@ -136,6 +127,21 @@ ValueArray array_of(const Trace& trace, const Member& member, RecordParser& pars
 
 }  // namespace
 
+void for_each_selected(const Trace& trace, const Selection& selection,
+                       const std::function<void(const Entry&, std::string_view name)>& use) {
+    const std::vector<std::string>& globs = selection.globs;
+    for (std::size_t number = 0; number < trace.runs().size(); ++number) {
+        const RunRange& run = trace.runs()[number];
+        const RunNames* names = selection.names.of_run(number);
+        for (const Entry& entry : trace.entries().subspan(run.begin, run.end - run.begin)) {
+            if (!has_values(entry.kind)) continue;
+            const std::string_view name = checkpoint_name(trace, entry.checkpoint, names);
+            const auto matches = [&](const std::string& glob) { return glob_matches(glob, name); };
+            if (globs.empty() || std::any_of(globs.begin(), globs.end(), matches)) use(entry, name);
+        }
+    }
+}
+
 std::vector<double> whole_values(const Trace& trace, const Entry& entry, RecordParser& parser) {
     if (const auto sidecar = sidecar_of(trace.text(entry))) {
         std::vector<double> values = read_sidecar(trace.path(), *sidecar);
@@ -144,11 +150,11 @@ std::vector<double> whole_values(const Trace& trace, const Entry& entry, RecordP
     return parser.values(entry);
 }
 
-std::size_t for_each_array(const Trace& trace, const std::vector<std::string>& globs,
+std::size_t for_each_array(const Trace& trace, const Selection& selection,
                            const std::function<void(ValueArray&&)>& use) {
     RecordParser parser{trace};
     std::size_t arrays = 0;
-    for (const Member& member : members_of(trace, globs)) {
+    for (const Member& member : members_of(trace, selection)) {
         ValueArray array = array_of(trace, member, parser);
         if (array.cols == 0) continue;
         use(std::move(array));

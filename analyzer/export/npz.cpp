@@ -144,11 +144,11 @@ void add_array(Zip& zip, const ValueArray& array) {
 
 }  // namespace
 
-Exported export_npz(const Trace& trace, const std::vector<std::string>& globs,
+Exported export_npz(const Trace& trace, const Selection& selection,
                     const std::filesystem::path& path) {
     Zip zip{path};
     Exported exported;
-    exported.arrays = for_each_array(trace, globs, [&](ValueArray&& array) {
+    exported.arrays = for_each_array(trace, selection, [&](ValueArray&& array) {
         exported.records += array.rows();
         add_array(zip, array);
     });

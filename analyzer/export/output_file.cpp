@@ -19,6 +19,15 @@ namespace {
 }  // namespace
 
 OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
+    // What is renamed takes the place of whatever has the name: a device must keep its own.
+    std::error_code ignored;
+    const std::filesystem::file_status status = std::filesystem::status(path_, ignored);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+        throw WriteError(fmt::format("{}: not a regular file", path_.string()));
+    if (std::filesystem::is_symlink(path_, ignored)) {
+        const std::filesystem::path target = std::filesystem::canonical(path_, ignored);
+        if (!target.empty()) path_ = target;
+    }
     temporary_ = path_;
     temporary_ += fmt::format(".{}.part", ::getpid());
     errno = 0;

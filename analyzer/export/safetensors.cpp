@@ -47,13 +47,13 @@ std::string_view bytes_of(const std::vector<Number>& numbers) {
 
 }  // namespace
 
-Exported export_safetensors(const Trace& trace, const std::vector<std::string>& globs,
+Exported export_safetensors(const Trace& trace, const Selection& selection,
                             const std::filesystem::path& path) {
     // The header comes first and tells every size: one reading for the sizes, one for the data.
     Header header;
     header.note("written_by", "orchtrace " ORCH_VERSION);
     Exported exported;
-    exported.arrays = for_each_array(trace, globs, [&](ValueArray&& array) {
+    exported.arrays = for_each_array(trace, selection, [&](ValueArray&& array) {
         header.add(array.name, array.f64 ? "F64" : "F32", {array.rows(), array.cols},
                    array.f64 ? sizeof(double) : sizeof(float));
         header.add(array.name + ".token_idx", "I64", {array.rows()}, sizeof(std::int64_t));
@@ -63,7 +63,7 @@ Exported export_safetensors(const Trace& trace, const std::vector<std::string>& 
     if (exported.arrays == 0) return exported;
     OutputFile file{path};
     file.write(header.bytes());
-    for_each_array(trace, globs, [&](ValueArray&& array) {
+    for_each_array(trace, selection, [&](ValueArray&& array) {
         if (array.f64) {
             file.write(bytes_of(array.data));
         } else {

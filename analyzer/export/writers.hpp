@@ -1,9 +1,10 @@
 // Writes a trace's values in formats that other tools load.
 #pragma once
 #include <filesystem>
-#include <ostream>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "analyzer/export/arrays.hpp"
@@ -21,16 +22,18 @@ struct WriteError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// A line per value: team, checkpoint, token_idx, line, dtype, shape, index, value.
-Exported export_csv(const Trace& trace, const std::vector<std::string>& globs, std::ostream& out);
+/// A line per value: team, checkpoint, token_idx, line, dtype, shape, index, value. Nothing at all
+/// where there is no value.
+Exported export_csv(const Trace& trace, const Selection& selection,
+                    const std::function<void(std::string_view)>& write);
 
 /// For numpy.load: each checkpoint as [records, values], with NAME.token_idx, NAME.line and
 /// NAME.count beside it.
-Exported export_npz(const Trace& trace, const std::vector<std::string>& globs,
+Exported export_npz(const Trace& trace, const Selection& selection,
                     const std::filesystem::path& path);
 
 /// The same arrays; `__metadata__` has the recorded shape of each checkpoint.
-Exported export_safetensors(const Trace& trace, const std::vector<std::string>& globs,
+Exported export_safetensors(const Trace& trace, const Selection& selection,
                             const std::filesystem::path& path);
 
 }  // namespace orch

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view digits = "0123456789";
 
 bool is_separator(char c) {
-    return std::string_view{"._-/: "}.find(c) != std::string_view::npos;
+    return std::string_view{"._-/:[] "}.find(c) != std::string_view::npos;
 }
 
 std::string_view without_zeros(std::string_view number) {
@@ -111,14 +111,33 @@ std::size_t FamilyCollector::find_family(std::string_view name) {
     return found->second;
 }
 
-FamilyCollector::Collected& FamilyCollector::family_of(StringId checkpoint) {
-    const auto [found, is_new] = by_checkpoint_.try_emplace(checkpoint, 0);
-    if (is_new) found->second = find_family(trace_.string(checkpoint));
-    return families_[found->second];
+FamilyCollector::Place FamilyCollector::add_member(std::string_view name) {
+    const std::size_t family = find_family(name);
+    families_[family].records_of.push_back(0);
+    return {family, families_[family].records_of.size() - 1};
+}
+
+FamilyCollector::Place FamilyCollector::place_of(StringId checkpoint) {
+    const auto known = by_checkpoint_.find(checkpoint);
+    if (known != by_checkpoint_.end()) return known->second;
+    const std::string_view own = trace_.string(checkpoint);
+    const std::string_view name = checkpoint_name(trace_, checkpoint, names_);
+    Place place;
+    if (name == own) {
+        place = add_member(own);
+    } else {
+        thinned_.insert(pattern_of(own, numbers_in(own)));
+        const auto [found, is_new] = given_.try_emplace(name);
+        if (is_new) found->second = add_member(name);
+        place = found->second;
+    }
+    by_checkpoint_.emplace(checkpoint, place);
+    return place;
 }
 
 void FamilyCollector::add(const Entry& entry, std::string_view kind) {
-    Collected& collected = family_of(entry.checkpoint);
+    const Place place = place_of(entry.checkpoint);
+    Collected& collected = families_[place.family];
     CheckpointFamily& family = collected.family;
     if (entry.kind == RecordKind::row) {
         ++family.rows;
@@ -128,7 +147,7 @@ void FamilyCollector::add(const Entry& entry, std::string_view kind) {
     family.first_token = first ? entry.token_idx : std::min(family.first_token, entry.token_idx);
     family.last_token = first ? entry.token_idx : std::max(family.last_token, entry.token_idx);
     ++family.records;
-    ++collected.records_of[entry.checkpoint];
+    ++collected.records_of[place.member];
     add_once(family.kinds, kind);
     if (collected.last_dtype != entry.dtype) {
         collected.last_dtype = entry.dtype;
@@ -159,11 +178,11 @@ CheckpointFamily FamilyCollector::finish(const Collected& collected) const {
     }
     family.members = collected.records_of.size();
     family.fewest = family.records;
-    for (const auto& [name, records] : collected.records_of) {
+    for (const std::uint64_t records : collected.records_of) {
         family.fewest = std::min(family.fewest, records);
         family.most = std::max(family.most, records);
     }
-    if (collected.ranges.size() == 1) {
+    if (collected.ranges.size() == 1 && !thinned_.contains(collected.pattern)) {
         const Range& range = collected.ranges[0];
         const std::uint64_t span = value_of(range.last) - value_of(range.first) + 1;
         family.holes = span > family.members ? span - family.members : 0;

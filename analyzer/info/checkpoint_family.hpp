@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analyzer/read/trace.hpp"
+#include "analyzer/weights/given_names.hpp"
 
 namespace orch {
 
@@ -44,7 +45,8 @@ struct CheckpointFamily {
 /// Collects the families of one run, in order of first appearance.
 class FamilyCollector {
   public:
-    explicit FamilyCollector(const Trace& trace) : trace_(trace) {}
+    /// `names` may be null: checkpoints are called what the trace calls them.
+    FamilyCollector(const Trace& trace, const RunNames* names) : trace_(trace), names_(names) {}
 
     /// `kind` as the line has it, "log" where it has none.
     void add(const Entry& entry, std::string_view kind);
@@ -62,17 +64,25 @@ class FamilyCollector {
         std::unordered_set<StringId> dtypes;
         std::optional<StringId> last_dtype;
         std::optional<StringId> last_shape;
-        std::unordered_map<StringId, std::uint64_t> records_of;  ///< by checkpoint
+        std::vector<std::uint64_t> records_of;  ///< by member
+    };
+    struct Place {
+        std::size_t family = 0;
+        std::size_t member = 0;
     };
 
-    Collected& family_of(StringId checkpoint);
+    Place place_of(StringId checkpoint);
+    Place add_member(std::string_view name);
     std::size_t find_family(std::string_view name);
     CheckpointFamily finish(const Collected& collected) const;
 
     const Trace& trace_;
+    const RunNames* names_;
     std::vector<Collected> families_;
     std::unordered_map<std::string, std::size_t> by_pattern_;
-    std::unordered_map<StringId, std::size_t> by_checkpoint_;
+    std::unordered_map<StringId, Place> by_checkpoint_;
+    std::unordered_map<std::string_view, Place> given_;  ///< by given name: of many checkpoints
+    std::unordered_set<std::string> thinned_;  ///< patterns of which members were given names
 };
 
 /// What two shapes have in common: "[20,128]" and "[1,128]" -> "[*,128]".

@@ -77,6 +77,7 @@ Json run_json(const RunSummary& run) {
             {"weights",
              {{"count", run.weights.count},
               {"named", run.weights.named},
+              {"named_by_index", run.weights.named_by_index},
               {"nameless", run.weights.nameless()},
               {"dtypes", run.weights.dtypes}}},
             {"checkpoints", families}};
@@ -94,6 +95,7 @@ Json info_json(const TraceSummary& trace) {
         runs.push_back(run_json(run));
     return {{"path", trace.path},
             {"verdict", trace.verdict()},
+            {"index", trace.index.empty() ? Json{} : Json(trace.index)},
             {"completeness", completeness_name(trace.completeness())},
             {"bytes", trace.counts.bytes},
             {"lines", trace.counts.lines},

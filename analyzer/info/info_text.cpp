@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "analyzer/info/info_print.hpp"
+#include "analyzer/util/table.hpp"
 
 namespace orch {
 namespace {
@@ -19,38 +20,6 @@ void fact(std::string& out, std::string_view label, std::string_view text) {
 void warning(std::string& out, const Paint& paint, std::string_view label, std::string_view text) {
     const std::string lines = wrapped(fmt::format("  ! {}: ", label), printable(text));
     out += "  " + paint.yellow("!") + lines.substr(3);
-}
-
-struct Column {
-    std::string title;
-    std::size_t max_width;
-    bool right = false;
-    std::size_t width = 0;
-};
-
-/// Rows of cells under a title each, as wide as needed.
-std::string table(std::vector<Column> all, const std::vector<std::vector<std::string>>& rows) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        all[i].width = all[i].title.size();
-        for (const auto& row : rows) {
-            all[i].width = std::min(std::max(all[i].width, columns(row[i])), all[i].max_width);
-        }
-    }
-    std::string out;
-    const auto add = [&](const auto& cell_of) {
-        std::string line = "  ";
-        for (std::size_t i = 0; i < all.size(); ++i) {
-            const std::string cell = clipped(cell_of(i), all[i].width);
-            const std::string space(all[i].width - columns(cell), ' ');
-            line += "  " + (all[i].right ? space + cell : cell + space);
-        }
-        out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
-    };
-    add([&](std::size_t i) { return all[i].title; });
-    for (const auto& row : rows) {
-        add([&](std::size_t i) { return row[i]; });
-    }
-    return out;
 }
 
 std::string range_text(std::int64_t first, std::int64_t last) {
@@ -103,8 +72,13 @@ std::string weights_text(const WeightFacts& weights) {
     for (const auto& [dtype, count] : weights.dtypes) {
         dtypes.push_back(fmt::format("{} {}", grouped(count), dtype));
     }
-    return fmt::format("{} ({} named, {} nameless): {}", grouped(weights.count),
-                       grouped(weights.named), grouped(weights.nameless()), joined(dtypes, ", "));
+    const std::string by_index =
+        weights.named_by_index == 0
+            ? ""
+            : fmt::format("{} named by the index, ", grouped(weights.named_by_index));
+    return fmt::format("{} ({} named, {}{} nameless): {}", grouped(weights.count),
+                       grouped(weights.named), by_index, grouped(weights.nameless()),
+                       joined(dtypes, ", "));
 }
 
 std::string config_text(const HeaderFacts& header) {
@@ -143,6 +117,26 @@ void header_text(std::string& out, const HeaderFacts& h) {
                      h.isa));
     fact(out, "config", config_text(h));
     fact(out, "libraries", libraries_text(h));
+}
+
+/// An index that names nothing is as a rule that of another model.
+void index_text(std::string& out, const TraceSummary& trace, const Paint& paint) {
+    if (trace.index.empty()) return;
+    WeightFacts all;
+    for (const RunSummary& run : trace.runs) {
+        all.count += run.weights.count;
+        all.named += run.weights.named;
+        all.named_by_index += run.weights.named_by_index;
+    }
+    if (all.count == all.named) {
+        fact(out, "index", trace.index + ": not needed, no weight here is without a name");
+    } else if (all.named_by_index == 0) {
+        warning(out, paint, "index",
+                fmt::format("{}: none of the {} here is in it; is it of this model?", trace.index,
+                            counted(all.nameless(), "nameless weight")));
+    } else {
+        fact(out, "index", trace.index);
+    }
 }
 
 void warnings_text(std::string& out, const RunSummary& run, const Paint& paint) {
@@ -226,6 +220,7 @@ std::string info_text(const TraceSummary& trace, const Paint& paint) {
         warning(out, paint, "and",
                 counted(trace.counts.bad_lines - trace.bad_lines.size(), "more bad line"));
     }
+    index_text(out, trace, paint);
     for (std::size_t i = 0; i < trace.runs.size(); ++i)
         out += run_text(trace.runs[i], i + 1, paint);
     return out;

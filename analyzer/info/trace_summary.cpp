@@ -94,8 +94,8 @@ LedgerFacts ledger_of(object json) {
 /// One run under construction. Lines that the index knows well enough are not parsed.
 class RunSummarizer {
   public:
-    RunSummarizer(const Trace& trace, std::span<const Entry> entries)
-        : trace_(trace), entries_(entries), families_(trace) {}
+    RunSummarizer(const Trace& trace, std::span<const Entry> entries, const RunNames* names)
+        : trace_(trace), entries_(entries), names_(names), families_(trace, names) {}
 
     RunSummary run() {
         for (const Entry& entry : entries_)
@@ -139,11 +139,7 @@ class RunSummarizer {
                 break;
             case RecordKind::weight:
                 ++class_count("weight");
-                ++summary_.weights.count;
-                if (parsed(entry).at_key("name").error() == simdjson::SUCCESS) {
-                    ++summary_.weights.named;
-                }
-                ++summary_.weights.dtypes[std::string{trace_.string(entry.dtype)}];
+                add_weight(entry);
                 break;
             case RecordKind::pass:
                 ++class_count("pass");
@@ -153,6 +149,17 @@ class RunSummarizer {
             default:
                 add_values(entry);
         }
+    }
+
+    void add_weight(const Entry& entry) {
+        WeightFacts& weights = summary_.weights;
+        ++weights.count;
+        if (parsed(entry).at_key("name").error() == simdjson::SUCCESS) {
+            ++weights.named;
+        } else if (names_ != nullptr && names_->weights.contains(entry.weight)) {
+            ++weights.named_by_index;
+        }
+        ++weights.dtypes[std::string{trace_.string(entry.dtype)}];
     }
 
     void add_values(const Entry& entry) {
@@ -191,6 +198,7 @@ class RunSummarizer {
 
     const Trace& trace_;
     const std::span<const Entry> entries_;
+    const RunNames* names_;
     RunSummary summary_;
     FamilyCollector families_;
     std::map<std::string, std::uint64_t, std::less<>> lines_of_class_;
@@ -209,20 +217,18 @@ std::uint64_t TraceSummary::records() const {
     return sum;
 }
 
-TraceSummary summarize(const Trace& trace) {
+TraceSummary summarize(const Trace& trace, const GivenNames& names) {
     TraceSummary summary;
     summary.path = trace.path();
+    summary.index = names.source;
     summary.counts = trace.counts();
     summary.bad_lines = trace.bad_lines();
     for (const RunRange& run : trace.runs()) {
         const auto entries = trace.entries().subspan(run.begin, run.end - run.begin);
-        summary.runs.push_back(RunSummarizer{trace, entries}.run());
+        const RunNames* given = names.of_run(summary.runs.size());
+        summary.runs.push_back(RunSummarizer{trace, entries, given}.run());
     }
     return summary;
-}
-
-TraceSummary summarize(const std::filesystem::path& path) {
-    return summarize(Trace{path});
 }
 
 }  // namespace orch

@@ -2,7 +2,6 @@
 // structs (info_print.hpp), so they cannot disagree.
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,9 +55,10 @@ struct LedgerFacts {
 
 struct WeightFacts {
     std::uint64_t count = 0;
-    std::uint64_t named = 0;
+    std::uint64_t named = 0;           ///< by the engine
+    std::uint64_t named_by_index = 0;  ///< of the others
     std::map<std::string, std::uint64_t> dtypes;
-    std::uint64_t nameless() const { return count - named; }
+    std::uint64_t nameless() const { return count - named - named_by_index; }
 };
 
 struct PassFacts {
@@ -98,6 +98,7 @@ struct RunSummary {
 
 struct TraceSummary {
     std::string path;
+    std::string index;  ///< where names that no engine gave come from; empty: no index was given
     ReadCounts counts;
     std::vector<RunSummary> runs;
     std::vector<BadLine> bad_lines;  ///< the first few; counts has their number
@@ -108,9 +109,7 @@ struct TraceSummary {
     std::string verdict() const;
 };
 
-TraceSummary summarize(const Trace& trace);
-/// Throws UnreadableFile.
-TraceSummary summarize(const std::filesystem::path& path);
+TraceSummary summarize(const Trace& trace, const GivenNames& names = {});
 
 /// Fills completeness, lost, reason and findings from the rest.
 void judge_completeness(RunSummary& run);

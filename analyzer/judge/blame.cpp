@@ -49,23 +49,20 @@ const SiteReading* find_energy_shift(const std::vector<PassReadings>& readings,
                                      const SiteReading* before, const FlowOptions& options) {
     std::map<std::string, std::vector<double>> shifts;
     std::vector<const SiteReading*> order;
-    std::vector<double> all;
     const auto collect = [&] {
         for (const PassReadings& pass : readings)
             for (const SiteReading& site : pass) {
                 if (&site == before) return;
                 if (site.step != Step::norm && site.step != Step::embedding) continue;
                 if (!shifts.contains(site.site->label)) order.push_back(&site);
-                for (const double shift : site.x.energy_shifts) {
-                    shifts[site.site->label].push_back(shift);
-                    all.push_back(std::abs(shift));
-                }
+                std::vector<double>& here = shifts[site.site->label];
+                here.insert(here.end(), site.x.energy_shifts.begin(), site.x.energy_shifts.end());
             }
     };
     collect();
     const double narrow = std::hypot(narrow_rounding(options.a), narrow_rounding(options.b));
-    const double limit = std::max({12 * median(all), 2 * narrow, 4 * floors::f32});
     constexpr std::size_t enough = 4;
+    constexpr std::size_t many = 6;
     for (const SiteReading* site : order) {
         const std::vector<double>& here = shifts[site->site->label];
         double sum = 0;
@@ -74,6 +71,13 @@ const SiteReading* find_energy_shift(const std::vector<PassReadings>& readings,
             one_side = one_side && shift * here.front() > 0;
             sum += std::abs(shift);
         }
+        std::vector<double> elsewhere;
+        for (const auto& [label, others] : shifts)
+            if (label != site->site->label)
+                for (const double shift : others)
+                    elsewhere.push_back(std::abs(shift));
+        const double factor = here.size() < many ? 12 : 6;
+        const double limit = std::max({factor * median(elsewhere), 2 * narrow, 4 * floors::f32});
         if (one_side && sum / static_cast<double>(here.size()) > limit) return site;
     }
     return nullptr;
@@ -141,7 +145,7 @@ class Search {
             result_.blame = std::move(blame);
             return true;
         }
-        if (++doubts_ <= 3)
+        if (++doubts_ <= 3 && gain > floors::doubtful)
             result_.doubts.push_back(fmt::format(
                 "{} is off by {:.1e}, {:.1f} times what was expected, and looks like no known bug",
                 place_text(place), blame.suspect.error, gain));

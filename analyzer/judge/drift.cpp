@@ -10,10 +10,25 @@ namespace orch {
 namespace {
 
 constexpr std::size_t enough_layers = 3;
+/// Independent errors of a size in every layer add up to the root of their number.
+double of_noise(std::size_t layer) {
+    return std::sqrt(static_cast<double>(layer + 1));
+}
 /// Sketches tell an error to a fifth; half as much again in a third of the model is a trend.
 constexpr double trend = 1.5;
 /// Below this, differences are those of the order of additions.
 constexpr double nothing = 1e-7;
+
+/// How much larger noise alone makes the error in the last layers than in the first.
+double growth_of_noise(std::size_t layers, std::size_t third) {
+    double first = 0;
+    double last = 0;
+    for (std::size_t i = 0; i < third; ++i) {
+        first += of_noise(i);
+        last += of_noise(layers - 1 - i);
+    }
+    return last / first;
+}
 
 double mean_of(std::span<const LayerDrift> layers) {
     double sum = 0;
@@ -40,11 +55,17 @@ Drift classify_drift(std::vector<LayerDrift> layers) {
     if (std::max(first, last) <= nothing) {
         drift.kind = "stable";
         drift.meaning = "no error to speak of in any layer";
-    } else if (last > trend * std::max(first, nothing)) {
+    } else if (last > trend * growth_of_noise(all.size(), third) * std::max(first, nothing)) {
         drift.kind = "growing";
         drift.meaning = fmt::format(
             "the error accumulates: {:.1e} in the first layers, {:.1e} in "
             "the last",
+            first, last);
+    } else if (last > trend * first) {
+        drift.kind = "stable";
+        drift.meaning = fmt::format(
+            "{:.1e} in the first layers, {:.1e} in the last: no more than independent roundings "
+            "of every layer add up to",
             first, last);
     } else if (first > trend * last) {
         drift.kind = "shrinking";

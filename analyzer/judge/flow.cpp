@@ -276,8 +276,8 @@ SiteReading Flow::read_site(const SiteData& data, Stream& stream) {
             const double samples = product.y.same_features ? 1 : floors::of_one_sample;
             return std::max(samples * std::hypot(in, reading.floor), known(place));
         });
-        if (product.proof_a) reading.proof_a = product.proof_a->error;
-        if (product.proof_b) reading.proof_b = product.proof_b->error;
+        if (product.proof_a) reading.proof_a = error_of(*product.proof_a);
+        if (product.proof_b) reading.proof_b = error_of(*product.proof_b);
         reading.other_weight =
             product.pair->wrong_match >= 0 || product.content == Content::changed;
         stream.worst =

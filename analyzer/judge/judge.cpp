@@ -156,7 +156,7 @@ Findings look_over(const Comparison& comparison, int before_pass,
     const auto look = [&](const Reading& reading) {
         if (!reading.measured) return;
         found.same_bits = found.same_bits && (reading.same_bits || reading.error == 0);
-        found.within_floor = found.within_floor && reading.gain <= floors::suspicious;
+        found.within_floor = found.within_floor && reading.gain <= floors::doubtful;
     };
     for (const PassReadings& pass : comparison.readings)
         for (const SiteReading& site : pass) {

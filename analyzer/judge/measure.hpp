@@ -37,6 +37,10 @@ struct MatrixPair {
     std::vector<double> values_b;
 };
 
+/// What a proof says of its product: one wrong output may hide in the sum over all rows, and not in
+/// the worst of them.
+double error_of(const Proof& proof);
+
 struct ProductData {
     const ProductPair* pair = nullptr;
     std::size_t index = 0;  ///< into Alignment::products

@@ -154,4 +154,25 @@ MatrixPair pair_rows(const PlacedRows& a, const PlacedRows& b, bool same_feature
     return pair;
 }
 
+std::vector<MatrixPair::Values> values_of_first_part(std::span<const PlacedRows> parts,
+                                                     const PlacedRows& fused) {
+    constexpr double alike = 0.02;
+    for (const PlacedRows& part : parts) {
+        std::vector<MatrixPair::Values> values;
+        std::size_t count = 0;
+        std::size_t same = 0;
+        for (const auto& [position, own] : part.values) {
+            const auto other = fused.values.find(position);
+            if (other == fused.values.end()) continue;
+            values.push_back({position, own, other->second});
+            for (std::size_t i = 0; i < std::min(own.size(), other->second.size()); ++i) {
+                ++count;
+                same += std::abs(other->second[i] - own[i]) <= alike * std::abs(own[i]) ? 1 : 0;
+            }
+        }
+        if (count > 0 && 2 * same > count) return values;
+    }
+    return {};
+}
+
 }  // namespace orch

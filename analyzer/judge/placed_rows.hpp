@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "analyzer/judge/measure.hpp"
@@ -28,5 +29,10 @@ PlacedRows one_below_other(const std::vector<PlacedRows>& chunks);
 PlacedRows side_by_side(const std::vector<PlacedRows>& parts);
 
 MatrixPair pair_rows(const PlacedRows& a, const PlacedRows& b, bool same_features);
+
+/// Which part stands first in a fused result, its values tell: those of another part, or of another
+/// order of the features, agree by chance alone. Empty: none does.
+std::vector<MatrixPair::Values> values_of_first_part(std::span<const PlacedRows> parts,
+                                                     const PlacedRows& fused);
 
 }  // namespace orch

@@ -57,6 +57,15 @@ std::vector<std::int64_t> rows_like_the_first(const Suspect& suspect, const Rows
         if (found <= std::max(1.5 * row->expected, 1e-5) && found <= 0.2 * row->error)
             result.push_back(row->row.position);
     }
+    // The first row of a chunk, where the reference may show none.
+    constexpr double same = 1e-5;
+    for (const Suspect::InPass& pass : suspect.passes)
+        for (const std::int64_t position : pass.chunks) {
+            const auto found = pass.matrix.all_b.find(position);
+            if (position > 0 && pass.prefill && found != pass.matrix.all_b.end() &&
+                row_error(rows.first->row.b, found->second, true) < same)
+                result.push_back(position);
+        }
     return result;
 }
 
@@ -65,7 +74,64 @@ bool tells_something(const Suspect& suspect, const SuspectRow& row) {
     const auto first = suspect.values.find({row.pass, 0});
     const auto own = suspect.values.find({row.pass, row.row.position});
     if (first == suspect.values.end() || own == suspect.values.end()) return row.row.position >= 2;
-    return row_error(first->second.a, own->second.a, true) > 0.2;
+    return row_error(first->second, own->second, true) > 0.2;
+}
+
+/// At position 1 every head sees two values, with weights w and 1 - w. Scores of the other sign
+/// exchange the two weights, so that the results of both engines add up to both values. The values
+/// are repeated for the heads that share them, which the sum of a row can follow.
+std::optional<Finding> find_reversed_scores(const Suspect& suspect, const Rows& rows) {
+    if (rows.first == nullptr || rows.first->off()) return {};
+    const auto second = std::find_if(rows.prefill.begin(), rows.prefill.end(),
+                                     [](const auto* row) { return row->row.position == 1; });
+    const auto value_0 = suspect.values.find({rows.first->pass, 0});
+    const auto value_1 = suspect.values.find({rows.first->pass, 1});
+    if (second == rows.prefill.end() || !(*second)->off() || value_0 == suspect.values.end() ||
+        value_1 == suspect.values.end() || value_0->second.energy <= 0)
+        return {};
+    const RowDigest& a = (*second)->row.a;
+    const RowDigest& b = (*second)->row.b;
+    const double repeated = std::round(rows.first->row.a.energy / value_0->second.energy);
+    const double both = rows.first->row.a.sum + repeated * value_1->second.sum;
+    const double size = std::sqrt(rows.first->row.a.energy + repeated * value_1->second.energy);
+    const double allowed = 4 * std::max(rows.first->error, 1e-4) * size;
+    const double apart = std::abs(b.sum - a.sum);
+    if (repeated < 1 || std::abs(a.sum + b.sum - both) > allowed || apart < 10 * allowed) return {};
+    return finding("sign", 0.75,
+                   fmt::format("at position 1, which sees two values, the sums of both engines' "
+                               "results ({:.4g} and {:.4g}) add up to that of both values "
+                               "({:.4g}): the two weights are exchanged, the scores have the "
+                               "other sign",
+                               a.sum, b.sum, both),
+                   "scores with the reference's sign");
+}
+
+/// First position behind the first chunk of a prompt that was evaluated in several; 0: it was not.
+std::int64_t second_chunk(const Suspect& suspect) {
+    for (const Suspect::InPass& pass : suspect.passes)
+        if (pass.prefill && pass.chunks.size() > 1) return pass.chunks[1];
+    return 0;
+}
+
+/// What the first chunk computes is right, what later ones read of it is not.
+std::optional<Finding> find_cache_of_chunks(const Suspect& suspect, const Rows& rows) {
+    const std::int64_t second = second_chunk(suspect);
+    std::size_t seen = 0;
+    const SuspectRow* first_off = nullptr;
+    for (const SuspectRow* row : rows.prefill) {
+        seen +=
+            row->row.position > 0 && row->row.position < second && tells_something(suspect, *row)
+                ? 1
+                : 0;
+        if (row->off() && first_off == nullptr) first_off = row;
+    }
+    if (seen < 2 || first_off == nullptr || first_off->row.position < second) return {};
+    return finding("stale", 0.86,
+                   fmt::format("{} evaluates the prompt in chunks: {} rows of the first one are "
+                               "right, position {}, which reads it back from the cache, is off by "
+                               "{:.1e}",
+                               suspect.team_b, seen, first_off->row.position, first_off->error),
+                   "the same prompt in one pass, and still off");
 }
 
 std::optional<Finding> find_window(const Suspect& suspect, const Rows& rows) {
@@ -89,8 +155,9 @@ std::optional<Finding> find_window(const Suspect& suspect, const Rows& rows) {
             return r->row.position < row->row.position || r->off();
         });
         if (!sudden || !all_after) return {};
+        // What lost keys change is more than what keys at slightly wrong angles do.
         return finding(
-            "mask", 0.85,
+            "mask", row->error > 0.05 ? 0.85 : 0.5,
             fmt::format("positions up to {} are right to {:.1e}, from position {} on "
                         "every row is off, at once by {:.1e}: rows lose sight of the "
                         "first ones",
@@ -149,6 +216,7 @@ std::optional<Finding> find_attention_scale(const Suspect& suspect) {
     if (!is_attention(suspect)) return {};
     const Rows rows = rows_of(suspect);
     if (rows.first != nullptr && rows.first->off()) return {};
+    if (auto reversed = find_reversed_scores(suspect, rows)) return reversed;
     std::vector<double> shifts;
     for (const SuspectRow* row : suspect.off_rows())
         if (row->row.a.energy > 0 && row->row.b.energy > 0)
@@ -194,6 +262,7 @@ std::optional<Finding> find_attention_scale(const Suspect& suspect) {
 std::optional<Finding> find_cache(const Suspect& suspect) {
     if (!is_attention(suspect)) return {};
     const Rows rows = rows_of(suspect);
+    if (auto chunks = find_cache_of_chunks(suspect, rows)) return chunks;
     if (rows.prefill.empty() || rows.any_prefill_off || !rows.any_decode_off) return {};
     double worst = 0;
     for (const SuspectRow* row : rows.decode)

@@ -236,7 +236,7 @@ std::optional<Finding> find_norm(const Suspect& suspect) {
                                    "out",
                                    100 * line.share),
                        falsifier);
-    if (least > 0 && most > 1.1 * least && left < 0.3 * most)
+    if (least > 0 && most > 1.1 * least && left < 0.3 * most && left < most - least)
         return finding("norm", 0.85,
                        fmt::format("each row nearly keeps its direction and is {:.3g} to {:.3g} "
                                    "times as large: rows are not brought to one size",

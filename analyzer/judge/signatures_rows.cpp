@@ -38,12 +38,30 @@ struct Moved {
     std::vector<std::string> pairs;
 };
 
+/// First and last position of the part of the pass that the other engine evaluated together.
+struct Chunk {
+    std::int64_t first = 0;
+    std::int64_t last = 0;
+};
+
+Chunk chunk_of(const Suspect::InPass& pass, std::int64_t position) {
+    Chunk chunk{pass.matrix.all_b.begin()->first, pass.matrix.all_b.rbegin()->first};
+    for (const std::int64_t first : pass.chunks) {
+        if (first <= position) chunk.first = first;
+        if (first > position) {
+            chunk.last = first - 1;
+            break;
+        }
+    }
+    return chunk;
+}
+
 /// How well "row p of b is row to(p) of a" fits, over the rows that both show.
 template <class To>
 Moved fits(const Suspect& suspect, const Suspect::InPass& pass, const To& to) {
     Moved moved;
     for (const auto& [position, b] : pass.matrix.all_b) {
-        const std::int64_t source = to(position);
+        const std::int64_t source = to(position, chunk_of(pass, position));
         const auto a = pass.matrix.all_a.find(source);
         if (source == position || a == pass.matrix.all_a.end()) continue;
         const double found = distance(a->second, b, suspect.same_features);
@@ -66,8 +84,6 @@ Moved fits(const Suspect& suspect, const Suspect::InPass& pass, const To& to) {
 std::optional<Finding> find_row_permutation(const Suspect& suspect) {
     for (const Suspect::InPass& pass : suspect.passes) {
         if (pass.matrix.all_b.size() < 2 || !pass.prefill) continue;
-        const std::int64_t last = pass.matrix.all_b.rbegin()->first;
-        const std::int64_t first = pass.matrix.all_b.begin()->first;
         struct Kind {
             const char* name;
             Moved moved;
@@ -75,9 +91,15 @@ std::optional<Finding> find_row_permutation(const Suspect& suspect) {
         std::vector<Kind> kinds;
         for (const std::int64_t offset : {-1, 1, -2, 2})
             kinds.push_back({std::abs(offset) == 1 ? "position_offset" : "row_permutation",
-                             fits(suspect, pass, [&](std::int64_t p) { return p + offset; })});
-        kinds.push_back({"row_permutation",
-                         fits(suspect, pass, [&](std::int64_t p) { return first + last - p; })});
+                             fits(suspect, pass, [&](std::int64_t p, const Chunk& chunk) {
+                                 const bool inside =
+                                     p + offset >= chunk.first && p + offset <= chunk.last;
+                                 return inside || pass.chunks.size() < 2 ? p + offset : p;
+                             })});
+        kinds.push_back(
+            {"row_permutation", fits(suspect, pass, [](std::int64_t p, const Chunk& chunk) {
+                 return chunk.first + chunk.last - p;
+             })});
         for (const Kind& kind : kinds) {
             const Moved& moved = kind.moved;
             if (moved.matched == 0 || moved.refuted > 0) continue;

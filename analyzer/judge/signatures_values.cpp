@@ -11,6 +11,8 @@ namespace {
 
 constexpr double garbage_size = 1e15;
 constexpr double denormal_size = 1e-30;
+/// Throws of a coin that do not all fall on one side by chance.
+constexpr std::size_t no_chance = 14;
 
 /// Sums alone (fused or permuted results): the factor that makes energies and sums agree, where
 /// it is the same in all rows.
@@ -124,6 +126,30 @@ std::optional<Finding> find_zeros(const Suspect& suspect) {
     return result;
 }
 
+namespace {
+
+/// The sizes of normed rows hardly depend on the noise of their directions: a factor that all rows
+/// have in common stands out where the rows themselves are lost in noise.
+std::optional<Finding> find_common_size(const Suspect& suspect) {
+    constexpr std::size_t enough = 4;
+    constexpr double alike = 0.1;
+    if (suspect.step != Step::norm && suspect.step != Step::embedding) return {};
+    std::vector<double> factors;
+    for (const SuspectRow& row : suspect.rows)
+        if (row.row.a.energy > 0) factors.push_back(std::sqrt(row.row.b.energy / row.row.a.energy));
+    if (factors.size() < enough) return {};
+    const auto [least, most] = std::minmax_element(factors.begin(), factors.end());
+    const double factor = median(factors);
+    if (*most - *least > alike * std::abs(factor - 1)) return {};
+    return finding("scale", 0.85,
+                   fmt::format("the sizes of all {} rows are {:.4g} to {:.4g} times the "
+                               "reference's; their directions differ no more than noise does",
+                               factors.size(), *least, *most),
+                   "a row whose size changes by another factor");
+}
+
+}  // namespace
+
 std::optional<Finding> find_scale(const Suspect& suspect) {
     const std::vector<RowPair> rows = suspect.off_pairs();
     if (rows.empty()) return {};
@@ -139,12 +165,16 @@ std::optional<Finding> find_scale(const Suspect& suspect) {
         for (const SuspectRow* row : suspect.off_rows())
             noise = std::max(noise, row->expected);
         // One row cannot tell a scale from a coincidence by its size alone; the residual can.
-        if (left > std::max(noise, 0.005 * error) || left > 0.25 * error) return {};
+        if (left > std::max(noise, 0.005 * error)) return {};
+        if (left > 0.25 * error) return find_common_size(suspect);
     } else {
         const auto found = factor_of_sums(rows);
         if (!found) return {};
         factor = *found;
         error = std::abs(factor - 1);
+        // A result that is f times too large is off by 1 - 1/f by the engine's own numbers.
+        const auto& proof = suspect.product ? suspect.product->proof_b : std::nullopt;
+        if (proof && std::abs(1 - 1 / factor) < 0.3 * error_of(*proof)) return {};
     }
     if (std::abs(factor) < 1e-6 || error <= 0) return {};
     const bool sign = factor < 0;
@@ -229,6 +259,9 @@ std::optional<Finding> find_low_precision(const Suspect& suspect) {
         if (digits.samples < 4 || digits.most >= own || digits.most >= other.most ||
             digits.most > 12)
             continue;
+        // The last digit of a right value is 0 half the time.
+        const std::size_t zeros = digits.samples * static_cast<std::size_t>(own - digits.most);
+        if (zeros < no_chance) continue;
         Finding result = finding(
             "low_precision", 0.95,
             fmt::format("all {} values that the trace shows have at most {} significant bits in "
@@ -257,7 +290,7 @@ std::optional<Finding> find_low_precision(const Suspect& suspect) {
     if (suspect.product && !suspect.same_features) {
         // Without a common order of features the engine's own proof tells the size.
         const auto& proof = suspect.product->proof_b;
-        if (!proof || proof->error < 4e-4 || proof->error > 0.05) return {};
+        if (!proof || proof->error < 4e-4 || error_of(*proof) > 0.05) return {};
         return finding("low_precision", 0.6,
                        fmt::format("by its own input and weight the result is off by {:.1e}, as "
                                    "after a rounding to a coarse type",

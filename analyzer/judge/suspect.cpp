@@ -106,12 +106,17 @@ std::vector<NormRow> norm_rows(const PassData& pass, const SiteData& site,
     return result;
 }
 
-/// Whether an error of that size in the stream before `label` would be lost at the next norm,
-/// behind a far larger addend.
-bool hidden_by_growth(const PassData& pass, const std::string& label, const MatrixPair& addend,
-                      double error) {
+/// How the stream before `label` grows by an addend, and the noise of that addend in it.
+struct Growth {
+    double factor = 1;
+    double noise = 0;
+    /// An error of that size would be lost at the next norm, behind a far larger addend.
+    bool hides(double error) const { return error / std::max(factor, 1e-300) < 2 * noise; }
+};
+
+Growth growth_of(const PassData& pass, const std::string& label, const MatrixPair& addend) {
     const auto embedding = pass.stream.find(-1);
-    if (embedding == pass.stream.end()) return false;
+    if (embedding == pass.stream.end()) return {};
     std::vector<double> growth;
     std::vector<double> noise;
     for (const RowPair& row : addend.rows) {
@@ -127,7 +132,8 @@ bool hidden_by_growth(const PassData& pass, const std::string& label, const Matr
         growth.push_back(std::sqrt(after / std::max(before, 1e-300)));
         noise.push_back(std::sqrt(squared(subtracted(*row.b.sketch, *row.a.sketch)) / after));
     }
-    return !growth.empty() && error / std::max(median(growth), 1e-300) < 2 * median(noise);
+    if (growth.empty()) return {};
+    return {median(growth), median(noise)};
 }
 
 /// Behind a wrong norm the residual stream is right, and the next norm reads what the products in
@@ -165,8 +171,6 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label, 
         energy += row.a.energy;
     }
     if (rows.empty() || energy <= 0) return {};
-    // A stream that grew many times since hides what was wrong with it before.
-    if (hidden_by_growth(pass, label, *addend, error)) return {};
     double open = 0;
     for (const DirectionRow& row : rows) {
         const double alone = dot(row.a, row.b) / std::max(squared(row.a), 1e-300);
@@ -175,8 +179,53 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label, 
     const DirectionFit fit = fit_directions(rows);
     const double before = std::sqrt(open / energy);
     const double left = before * std::sqrt(std::max(0.0, 1 - fit.explained));
+    // A stream that grew many times since hides what was wrong with it before, unless it shows.
+    const Growth growth = growth_of(pass, label, *addend);
+    constexpr double shows = 10;
+    if (growth.hides(error) && left < shows * growth.noise) return {};
     // The norm's weights differ between features, so the direction is right to a tenth or so.
     return left > 0.4 * before && left > 1e-5;
+}
+
+/// The reference's results of v, alone or as a part of a fused product.
+std::map<std::int64_t, RowDigest> values_of(const Alignment& alignment, const PassData& pass,
+                                            int layer) {
+    std::map<std::int64_t, RowDigest> values;
+    for (const SiteData& site : pass.sites)
+        for (const ProductData& product : site.products) {
+            if (product.role.layer != layer) continue;
+            if (product.role.part == Part::v)
+                for (const RowPair& row : product.y.rows)
+                    values.emplace(row.position, row.a);
+            std::vector<int> weights;  // in the order of the parts
+            for (const std::size_t index : product.pair->a) {
+                const int weight = alignment.a->products[index].weight;
+                if (std::find(weights.begin(), weights.end(), weight) == weights.end())
+                    weights.push_back(weight);
+            }
+            for (std::size_t part = 0; part < std::min(weights.size(), product.y.parts_a.size());
+                 ++part) {
+                const int weight = weights[part];
+                if (weight < 0 ||
+                    alignment.a->weights[static_cast<std::size_t>(weight)].role.part != Part::v)
+                    continue;
+                for (std::size_t row = 0; row < product.y.rows.size(); ++row)
+                    values.emplace(product.y.rows[row].position, product.y.parts_a[part][row]);
+            }
+        }
+    return values;
+}
+
+/// Where the other engine's chunks of a pass begin.
+std::vector<std::int64_t> chunks_of(const Alignment& alignment, int number) {
+    const PassPair& pass = alignment.passes[static_cast<std::size_t>(number)];
+    std::vector<std::int64_t> chunks;
+    if (pass.b < 0) return chunks;
+    const std::int64_t first = alignment.b->passes[static_cast<std::size_t>(pass.b)].first_position;
+    for (const int chunk : pass.chunks_b)
+        chunks.push_back(pass.first_position - first +
+                         alignment.b->passes[static_cast<std::size_t>(chunk)].first_position);
+    return chunks;
 }
 
 void add_digits(Digits& to, const Digits& from) {
@@ -264,7 +313,11 @@ Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,
             return other.site->label == suspect.label;
         });
         if (reading == of_pass.end()) continue;
-        Suspect::InPass in_pass{number, pass.tokens > 1, {}, reading_of(*reading).expected_at_gain};
+        Suspect::InPass in_pass{number,
+                                pass.tokens > 1,
+                                {},
+                                reading_of(*reading).expected_at_gain,
+                                chunks_of(alignment, number)};
         const ProductData* product = nullptr;
         if (is_tensor) {
             in_pass.matrix = data->tensor;
@@ -294,12 +347,9 @@ Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,
             if (number == site.pass)
                 suspect.persists = persists_in(pass, suspect.label, suspect.error);
         }
-        for (const SiteData& other : pass.sites)
-            for (const ProductData& v : other.products)
-                if (suspect.step == Step::attention && v.role.layer == suspect.layer &&
-                    v.role.part == Part::v)
-                    for (const RowPair& row : v.y.rows)
-                        suspect.values.emplace(std::pair{number, row.position}, row);
+        if (suspect.step == Step::attention)
+            for (auto& [position, row] : values_of(alignment, pass, suspect.layer))
+                suspect.values.emplace(std::pair{number, position}, std::move(row));
         suspect.passes.push_back(std::move(in_pass));
     }
     return suspect;

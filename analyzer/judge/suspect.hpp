@@ -50,6 +50,7 @@ struct Suspect {
         bool prefill = false;
         MatrixPair matrix;
         double expected = 0;
+        std::vector<std::int64_t> chunks = {};  ///< where the other engine's chunks of it begin
     };
     std::vector<InPass> passes;
     /// Of a product: what the records say about it in the first of those passes.
@@ -59,8 +60,8 @@ struct Suspect {
     Arithmetic arithmetic_b;
     Digits digits_a;
     Digits digits_b;
-    /// The context of attention: results of v, by pass and position.
-    std::map<std::pair<int, std::int64_t>, RowPair> values;
+    /// The context of attention: the reference's results of v, by pass and position.
+    std::map<std::pair<int, std::int64_t>, RowDigest> values;
     /// Whether the error is still in the residual stream at the next norm; none: cannot be told.
     std::optional<bool> persists;
     std::string team_a;

@@ -31,15 +31,17 @@ struct PlainText {
 struct NumberText {
     static bool has(char c) { return (c >= '+' && c <= ':') || c == ' ' || c == 'e' || c == 'E'; }
 #ifdef __SSE2__
-    static unsigned others(__m128i bytes) {
+    static __m128i members(__m128i bytes) {
         const __m128i shifted = _mm_sub_epi8(bytes, _mm_set1_epi8('+'));
         const __m128i range =
             _mm_cmpeq_epi8(_mm_min_epu8(shifted, _mm_set1_epi8(':' - '+')), shifted);
         const __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
         const __m128i exponent =
             _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('e'));
-        const __m128i all = _mm_or_si128(range, _mm_or_si128(space, exponent));
-        return static_cast<unsigned>(_mm_movemask_epi8(all)) ^ 0xffffU;
+        return _mm_or_si128(range, _mm_or_si128(space, exponent));
+    }
+    static unsigned others(__m128i bytes) {
+        return static_cast<unsigned>(_mm_movemask_epi8(members(bytes))) ^ 0xffffU;
     }
 #endif
 };
@@ -148,11 +150,28 @@ inline const char* read_integer(const char* at, std::int64_t& value) {
     return is_plain && (*at == ',' || *at == '}') ? at : nullptr;
 }
 
+/// Behind as many blocks of 64 bytes as hold nothing but numbers: lists are long, and wait for
+/// memory unless it is asked for early.
+inline const char* skip_number_blocks(const char* at) {
+#ifdef __SSE2__
+    for (;; at += 64) {
+        const auto* vectors = reinterpret_cast<const __m128i*>(at);
+        __m128i all = NumberText::members(_mm_loadu_si128(vectors));
+        for (int i = 1; i < 4; ++i)
+            all = _mm_and_si128(all, NumberText::members(_mm_loadu_si128(vectors + i)));
+        _mm_prefetch(at + 2048, _MM_HINT_T0);
+        if (_mm_movemask_epi8(all) != 0xffff) return at;
+    }
+#else
+    return at;
+#endif
+}
+
 /// From '[' to behind ']'; null: what is between is not made of numbers and nulls.
 inline const char* skip_number_list(const char* at) {
     if (*at != '[') return nullptr;
     for (++at;;) {
-        at = end_of_run<NumberText>(at);
+        at = end_of_run<NumberText>(skip_number_blocks(at));
         if (*at == ']') return at + 1;
         if (std::memcmp(at, "null", 4) != 0) return nullptr;
         at += 4;

@@ -54,6 +54,7 @@ void ChunkReader::read(std::string_view file, std::size_t begin, std::size_t end
 /// Behind the line feed, if the line ends there; the file may end instead.
 const char* ChunkReader::behind_line(const char* line_end) const {
     const char* const file_end = file_.data() + file_.size();
+    if (line_end < file_end && *line_end == '\n') return line_end + 1;
     const char* at = end_of_run<Spaces>(line_end);
     if (*at == '\r' && at[1] == '\n') ++at;
     return line_end <= file_end && (at >= file_end || *at == '\n') ? at + 1 : nullptr;

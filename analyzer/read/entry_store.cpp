@@ -9,8 +9,9 @@
 namespace orch {
 namespace {
 
-/// Memory becomes usable in steps. The large ones are of huge pages.
+/// Memory becomes usable in steps. All but the small ones are of huge pages.
 constexpr std::size_t small_step = std::size_t{64} << 10;
+constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t large_step = std::size_t{32} << 20;
 
 std::size_t rounded_up(std::size_t bytes, std::size_t step) {
@@ -48,7 +49,9 @@ std::span<Entry> EntryStore::extend(std::size_t count) {
     const std::size_t needed = (size_ + count) * sizeof(Entry);
     if (needed > reserved_) throw std::bad_alloc{};
     if (needed > usable_) {
-        const std::size_t step = needed > large_step / 4 ? large_step : small_step;
+        const std::size_t step = needed > large_step / 2   ? large_step
+                                 : needed > 8 * small_step ? huge_page
+                                                           : small_step;
         const std::size_t wanted = std::min(rounded_up(needed, step), reserved_);
         if (::mprotect(begin_, wanted, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc{};
         usable_ = wanted;

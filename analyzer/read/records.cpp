@@ -241,7 +241,12 @@ CallRecord RecordParser::call(const Entry& entry) {
     if (json.at_key("x").get(part) == simdjson::SUCCESS) call.x = side_of(part);
     if (json.at_key("y").get(part) == simdjson::SUCCESS) call.y = side_of(part);
     if (json.at_key("proof").get(part) == simdjson::SUCCESS) {
-        call.proof = Proof{number_at(part, "error"), number_at(part, "worst")};
+        call.proof = Proof{number_at(part, "error"), number_at(part, "worst"), {}};
+        array residual;
+        if (part.at_key("residual").get(residual) == simdjson::SUCCESS)
+            for (const element item : residual)
+                if (double value = 0; item.get(value) == simdjson::SUCCESS)
+                    call.proof->residual.push_back(value);
     }
     call.values = values_of(json);
     return call;

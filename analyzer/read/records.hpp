@@ -54,6 +54,7 @@ struct Side {
 struct Proof {
     double error = 0;
     double worst = 0;
+    std::vector<double> residual;  ///< 16 or 4 numbers; empty: the error is no more than rounding
 };
 
 /// A gemm or a checkpoint record.

@@ -25,7 +25,8 @@ class Indexer {
         : content_(content),
           file_(content.bytes()),
           chunks_((file_.size() + chunk_size - 1) / chunk_size),
-          slots_(std::min<std::size_t>(chunks_, std::size_t{4} * threads)) {
+          // A thread alone keeps to one slot: it stays in its cache.
+          slots_(std::min<std::size_t>(chunks_, threads == 1 ? 1 : std::size_t{4} * threads)) {
         index_.entries = EntryStore{file_.size() / least_record + 1};
         for (std::size_t i = 0; i < slots_.size(); ++i)
             slots_[i].next = i;

@@ -23,9 +23,9 @@ struct Source {
 };
 
 Source open(const std::string& path, std::size_t run, const ModelIndex* index) {
-    TraceSummary summary = summarize(path);
     Source source;
     source.trace = std::make_unique<Trace>(path);
+    TraceSummary summary = summarize(*source.trace);
     const std::size_t count = std::min(summary.runs.size(), source.trace->runs().size());
     if (count == 0) {
         throw UnreadableFile(fmt::format("{}: no record in it; is it a trace?", path));

@@ -1,6 +1,7 @@
 #include "analyzer/stats/value_stats.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 #include <unordered_map>
@@ -12,8 +13,7 @@ namespace orch {
 namespace {
 
 constexpr double smallest_normal_f32 = 0x1p-126;
-constexpr std::size_t chunk_size = 4096;
-constexpr std::size_t wave_size = 64 * chunk_size;
+constexpr std::size_t chunks_in_wave = 32;
 /// All products without a name are one checkpoint here: each has a name of its own, its number.
 constexpr StringId nameless = std::numeric_limits<StringId>::max();
 
@@ -26,32 +26,44 @@ bool is_subnormal(double value) {
     return value != 0 && std::abs(value) < smallest_normal_f32;
 }
 
-/// The power of ten at or below |value|, of a finite value that is not 0.
-int decade_of(double value) {
-    // The power of two gives the power of ten, or the one below it.
-    static const auto tens = [] {
-        std::array<double, 640> table{};
-        for (int i = 0; i < 640; ++i)
-            table[static_cast<std::size_t>(i)] = std::pow(10.0, i - 330);
-        return table;
-    }();
-    const double size = std::abs(value);
-    const int guess = static_cast<int>(std::floor(std::ilogb(size) * 0.30102999566398120));
-    return guess + (size >= tens[static_cast<std::size_t>(guess) + 331] ? 1 : 0);
+/// Between two powers of two lies one power of ten at most: the exponent says which decade a value
+/// is in, but for one comparison. Decades beyond the histogram's ends count as its ends.
+struct DecadeOfExponent {
+    double next = 0;  ///< from here on it is the next decade
+    int first = 0;    ///< counted from Histogram::lowest
+};
+
+// Exponents of the histogram's decades, and one on each side for all others.
+constexpr int least_exponent = -41;
+constexpr int most_exponent = 50;
+constexpr int exponent_bias = 1023;
+using DecadeTable = std::array<DecadeOfExponent, most_exponent - least_exponent + 1>;
+
+DecadeTable make_decade_table() {
+    DecadeTable table;
+    for (int exponent = least_exponent; exponent <= most_exponent; ++exponent) {
+        int decade = Histogram::lowest;
+        while (decade < Histogram::highest && std::pow(10.0, decade + 1) <= std::ldexp(1, exponent))
+            ++decade;
+        const double next = decade < Histogram::highest ? std::pow(10.0, decade + 1)
+                                                        : std::numeric_limits<double>::infinity();
+        table[static_cast<std::size_t>(exponent - least_exponent)] = {next,
+                                                                      decade - Histogram::lowest};
+    }
+    return table;
 }
 
-/// What the values of one position have in common: the same strings, the same token.
+const DecadeTable decade_table = make_decade_table();
+
+/// What is counted together: values of one team and checkpoint.
 struct Key {
     StringId team;
     StringId checkpoint;
-    std::int64_t token;
     bool operator==(const Key&) const = default;
 };
 struct KeyHash {
     std::size_t operator()(const Key& key) const {
-        const std::uint64_t names = (std::uint64_t{key.team} << 32) | key.checkpoint;
-        return std::hash<std::uint64_t>{}((names * 0x9e3779b97f4a7c15ULL) ^
-                                          static_cast<std::uint64_t>(key.token));
+        return std::hash<std::uint64_t>{}((std::uint64_t{key.team} << 32) | key.checkpoint);
     }
 };
 
@@ -77,9 +89,55 @@ class Groups {
     std::vector<Group<Value>> groups_;
 };
 
+/// Moments by position. Most traces have their positions in order: adding is appending, and only
+/// what came out of order is put in its place, now and then, so that it does not pile up.
+class Positions {
+  public:
+    void add(std::int64_t position, const Moments& moments) {
+        if (!list_.empty() && list_.back().first == position) {
+            list_.back().second.merge(moments);
+            return;
+        }
+        in_order_ = in_order_ && (list_.empty() || list_.back().first < position);
+        list_.emplace_back(position, moments);
+        if (!in_order_ && list_.size() > 2 * sorted_ + 1024) sort();
+    }
+    std::vector<std::pair<std::int64_t, Moments>>& list() { return list_; }
+    std::vector<std::pair<std::int64_t, Moments>> take_sorted() {
+        if (!in_order_) sort();
+        return std::move(list_);
+    }
+
+  private:
+    void sort() {
+        // Stable: moments are merged in the order of the trace, whatever the number of threads.
+        std::stable_sort(list_.begin(), list_.end(),
+                         [](const auto& a, const auto& b) { return a.first < b.first; });
+        auto last = list_.begin();
+        for (auto each = last + 1; each != list_.end(); ++each) {
+            if (each->first == last->first) {
+                last->second.merge(each->second);
+            } else {
+                *++last = *each;
+            }
+        }
+        list_.erase(last + 1, list_.end());
+        sorted_ = list_.size();
+        in_order_ = true;
+    }
+
+    std::vector<std::pair<std::int64_t, Moments>> list_;
+    std::size_t sorted_ = 0;
+    bool in_order_ = true;
+};
+
+struct GroupStats {
+    Histogram histogram;
+    Positions positions;
+};
+
 struct Partial {
-    Groups<Moments> positions;
-    Groups<Histogram> histograms;
+    Groups<GroupStats> groups;
     std::vector<GarbageValue> garbage;
 };
 
@@ -90,26 +148,28 @@ Moments moments_of(std::span<const double> values, const Sanity& sanity, Histogr
     m.values = values.size();
     double sum = 0;
     for (const double v : values) {
-        if (std::isnan(v)) {
-            ++m.nan;
-        } else if (std::isinf(v)) {
-            ++m.infinite;
-        } else if (sanity.is_garbage(v)) {
-            ++m.garbage;
-            if (std::abs(v) > std::abs(m.worst) || m.garbage == 1) m.worst = v;
-        } else {
-            ++m.sane;
-            sum += v;
-            m.min = std::min(m.min, v);
-            m.max = std::max(m.max, v);
-            histogram.add(v);
+        if (!sanity.is_sane(v)) {
+            if (std::isnan(v)) {
+                ++m.nan;
+            } else if (std::isinf(v)) {
+                ++m.infinite;
+            } else {
+                ++m.garbage;
+                if (std::abs(v) > std::abs(m.worst) || m.garbage == 1) m.worst = v;
+            }
+            continue;
         }
+        ++m.sane;
+        sum += v;
+        m.min = std::min(m.min, v);
+        m.max = std::max(m.max, v);
+        histogram.add(v);
     }
     if (m.sane == 0) return m;
     m.mean = sum / static_cast<double>(m.sane);
     for (const double v : values) {
-        if (!std::isfinite(v) || sanity.is_garbage(v)) continue;
-        m.squares += (v - m.mean) * (v - m.mean);
+        const double distance = sanity.is_sane(v) ? v - m.mean : 0;
+        m.squares += distance * distance;
     }
     return m;
 }
@@ -154,16 +214,16 @@ Partial stats_of(const Trace& trace, std::span<const Entry> entries, const Stats
         if (!has_values(entry.kind)) continue;
         const std::optional<StringId> group = grouping(entry.checkpoint);
         if (!group) continue;
-        const std::vector<double> values = parser.values(entry);
+        const std::span<const double> values = parser.values_view(entry);
         if (values.empty()) continue;
         const Sanity sanity = Sanity::of(values, options.garbage);
-        Histogram& histogram = partial.histograms[{entry.team, *group, 0}];
-        const Moments moments = moments_of(values, sanity, histogram);
-        partial.positions[{entry.team, *group, entry.token_idx}].merge(moments);
+        GroupStats& stats = partial.groups[{entry.team, *group}];
+        const Moments moments = moments_of(values, sanity, stats.histogram);
+        stats.positions.add(entry.token_idx, moments);
         if (moments.garbage == 0) continue;
         for (std::size_t i = 0; i < values.size(); ++i) {
             if (partial.garbage.size() == options.list_garbage) break;
-            if (!std::isfinite(values[i]) || !sanity.is_garbage(values[i])) continue;
+            if (!sanity.is_garbage(values[i])) continue;
             partial.garbage.push_back({entry.line, std::string{trace.string(entry.checkpoint)},
                                        entry.token_idx, i, values[i]});
         }
@@ -173,41 +233,51 @@ Partial stats_of(const Trace& trace, std::span<const Entry> entries, const Stats
 
 /// All chunks so far, merged in their order.
 struct Collected {
-    Groups<CheckpointStats> groups;
+    Groups<GroupStats> groups;
 
     void add(Partial& partial, std::vector<GarbageValue>& garbage, std::size_t most) {
-        for (const auto& [key, moments] : partial.positions.list())
-            groups[{key.team, key.checkpoint, 0}].by_position[key.token].merge(moments);
-        for (const auto& [key, histogram] : partial.histograms.list())
-            groups[key].histogram.merge(histogram);
+        for (auto& [key, part] : partial.groups.list()) {
+            GroupStats& group = groups[key];
+            group.histogram.merge(part.histogram);
+            for (const auto& [position, moments] : part.positions.list())
+                group.positions.add(position, moments);
+        }
         for (GarbageValue& value : partial.garbage) {
             if (garbage.size() < most) garbage.push_back(std::move(value));
         }
     }
 
     void finish(const Trace& trace, FileStats& stats) {
-        for (auto& [key, checkpoint] : groups.list()) {
+        for (auto& [key, group] : groups.list()) {
+            CheckpointStats& checkpoint = stats.checkpoints.emplace_back();
             checkpoint.team = trace.string(key.team);
             checkpoint.checkpoint =
                 key.checkpoint == nameless ? "gemm.*" : trace.string(key.checkpoint);
+            checkpoint.histogram = group.histogram;
+            checkpoint.by_position = group.positions.take_sorted();
             for (const auto& [position, moments] : checkpoint.by_position)
                 checkpoint.all.merge(moments);
             stats.all.merge(checkpoint.all);
-            stats.checkpoints.push_back(std::move(checkpoint));
         }
     }
 };
+
+/// Records in one piece of work: by what their text is, so that few long records are shared among
+/// threads too.
+std::size_t records_in_chunk(const ReadCounts& counts) {
+    constexpr std::uint64_t chunk_bytes = std::uint64_t{1} << 20;
+    constexpr std::uint64_t most_records = 4096;
+    const std::uint64_t line = counts.bytes / std::max<std::uint64_t>(1, counts.records) + 1;
+    return std::clamp<std::uint64_t>(chunk_bytes / line, 1, most_records);
+}
 
 }  // namespace
 
 Sanity Sanity::of(std::span<const double> values, double limit) {
     const auto subnormal = std::count_if(values.begin(), values.end(), is_subnormal);
-    return {static_cast<double>(subnormal) > subnormal_flood * static_cast<double>(values.size()),
-            limit};
-}
-
-bool Sanity::is_garbage(double value) const {
-    return std::abs(value) >= limit || (subnormals_are_garbage && is_subnormal(value));
+    const bool flood =
+        static_cast<double>(subnormal) > subnormal_flood * static_cast<double>(values.size());
+    return {flood ? smallest_normal_f32 : 0, limit};
 }
 
 void Moments::merge(const Moments& other) {
@@ -236,12 +306,15 @@ double Moments::deviation() const {
 }
 
 void Histogram::add(double value) {
-    if (value == 0) {
-        ++zeros;
-        return;
-    }
-    const int decade = std::clamp(decade_of(value), lowest, highest) - lowest;
-    ++(value < 0 ? negative : positive)[static_cast<std::size_t>(decade)];
+    const auto bits = std::bit_cast<std::uint64_t>(value);
+    const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - exponent_bias;
+    const auto& [next, first] = decade_table[static_cast<std::size_t>(
+        std::clamp(exponent, least_exponent, most_exponent) - least_exponent)];
+    // Which sign cannot be foreseen: no branch.
+    std::uint64_t* const side = (bits >> 63 != 0 ? negative : positive).data();
+    const std::uint64_t is_zero = value == 0 ? 1 : 0;
+    zeros += is_zero;
+    side[first + (std::abs(value) >= next ? 1 : 0)] += 1 - is_zero;
 }
 
 void Histogram::merge(const Histogram& other) {
@@ -258,6 +331,8 @@ FileStats value_stats(const Trace& trace, const StatsOptions& options) {
     stats.path = trace.path();
     stats.counts = trace.counts();
     Collected collected;
+    const std::size_t chunk_size = records_in_chunk(stats.counts);
+    const std::size_t wave_size = chunks_in_wave * chunk_size;
     // In waves: what the chunks found must not pile up until the end of a large trace.
     for (std::size_t at = 0; at < entries.size(); at += wave_size) {
         const auto wave = entries.subspan(at, std::min(wave_size, entries.size() - at));

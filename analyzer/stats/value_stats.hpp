@@ -1,11 +1,12 @@
 // Statistics of the logged values: moments of what is sane, counts of what is not.
 #pragma once
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "analyzer/read/records.hpp"
@@ -58,7 +59,7 @@ struct CheckpointStats {
     std::string checkpoint;
     Moments all;
     Histogram histogram;
-    std::map<std::int64_t, Moments> by_position;
+    std::vector<std::pair<std::int64_t, Moments>> by_position;  ///< sorted, each position once
 };
 
 struct GarbageValue {
@@ -86,12 +87,17 @@ struct StatsOptions {
 
 FileStats value_stats(const Trace& trace, const StatsOptions& options);
 
-/// Marks of one record's values.
+/// Which of one record's values are to be believed.
 struct Sanity {
-    bool subnormals_are_garbage = false;
+    double least = 0;  ///< smaller ones, but for 0, are garbage
     double limit = default_garbage;
     static Sanity of(std::span<const double> values, double limit);
-    bool is_garbage(double value) const;
+    /// Finite and no garbage.
+    bool is_sane(double value) const {
+        const double size = std::abs(value);
+        return size < limit && (size >= least || size == 0);
+    }
+    bool is_garbage(double value) const { return std::isfinite(value) && !is_sane(value); }
 };
 
 }  // namespace orch

@@ -209,8 +209,13 @@ void read_file(ModelFile& model, const fs::path& path) {
             path.string()));
     if (path.extension() == ".safetensors") return read_safetensors(model, with_siblings(path));
     // Blobs without an extension, as caches name them, are told by their first bytes.
-    const bool gguf = path.extension() == ".gguf" || is_gguf(MappedFile{path}.bytes());
-    return gguf ? read_gguf(model, path) : read_safetensors(model, {path});
+    const MappedFile file{path};
+    if (path.extension() == ".gguf" || is_gguf(file.bytes())) return read_gguf(model, path);
+    constexpr std::size_t header_at = 8;
+    const ByteSpan bytes = file.bytes();
+    if (bytes.size() <= header_at || bytes[header_at] != std::byte{'{'})
+        throw UnreadableFile(fmt::format("{}: neither GGUF nor safetensors", path.string()));
+    read_safetensors(model, {path});
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Which weights are the same, how far apart they may be, and how their rows are ordered.
 #include <gtest/gtest.h>
 
+#include "analyzer/align/sites.hpp"
 #include "analyzer/weights/model_index.hpp"
 #include "tests/align/align_support.hpp"
 
@@ -193,40 +194,65 @@ TEST(Weights, ShardsByOutputsAddUp) {
     EXPECT_EQ(result->ledger_b.merged, 32U);
 }
 
-TEST(Weights, ExpertsAreMatchedInWhateverOrderTheyRun) {
-    const auto trace_of = [](const std::string& team, const std::vector<std::vector<int>>& passes) {
-        FakeTrace trace(team);
-        int pass = 0;
-        for (const std::vector<int>& experts : passes) {
-            std::vector<std::string> names{"w1", "w2"};
-            for (const int expert : experts)
-                names.push_back("w" + std::to_string(10 + expert));
-            names.emplace_back("w3");
-            for (const std::string& name : names) {
-                const unsigned seed = static_cast<unsigned>(std::stoi(name.substr(1)));
-                const FakeWeight weight = random_weight(name == "w3"   ? 80
-                                                        : name == "w2" ? 24
-                                                                       : 16,
-                                                        16, seed);
-                trace.weight(name, weight);
-                FakeProduct product;
-                product.weight = name;
-                product.x = std::to_string(pass) + name;
-                product.y = product.x + "y";
-                product.rows = pass > 0 ? 1 : name.size() > 2 ? 2 : 4;
-                product.outputs = static_cast<std::int64_t>(weight.rows.size());
-                trace.product(product);
-            }
-            ++pass;
+/// A layer with a router, w2, and the experts that each pass chose.
+std::string mixture(const std::string& team, const std::vector<std::vector<int>>& passes) {
+    FakeTrace trace(team);
+    int pass = 0;
+    for (const std::vector<int>& experts : passes) {
+        std::vector<std::string> names{"w1", "w2"};
+        for (const int expert : experts)
+            names.push_back("w" + std::to_string(10 + expert));
+        names.emplace_back("w3");
+        for (const std::string& name : names) {
+            const unsigned seed = static_cast<unsigned>(std::stoi(name.substr(1)));
+            const FakeWeight weight = random_weight(name == "w3"   ? 80
+                                                    : name == "w2" ? 24
+                                                                   : 16,
+                                                    16, seed);
+            trace.weight(name, weight);
+            FakeProduct product;
+            product.weight = name;
+            product.x = std::to_string(pass) + name;
+            product.y = product.x + "y";
+            product.rows = pass > 0 ? 1 : name.size() > 2 ? 2 : 4;
+            product.outputs = static_cast<std::int64_t>(weight.rows.size());
+            trace.product(product);
         }
-        return trace.text();
-    };
+        ++pass;
+    }
+    return trace.text();
+}
+
+TEST(Weights, ExpertsAreMatchedInWhateverOrderTheyRun) {
     const Aligned result =
-        aligned(trace_of("a", {{0, 1, 2}, {1}, {0, 3}}), trace_of("b", {{2, 0, 1}, {1}, {0, 3}}));
+        aligned(mixture("a", {{0, 1, 2}, {1}, {0, 3}}), mixture("b", {{2, 0, 1}, {1}, {0, 3}}));
     EXPECT_EQ(result.why(), "") << result.text();
     EXPECT_EQ(result->products.size(), 15U);
     for (const ProductPair& pair : result->products)
         EXPECT_EQ(pair.wrong_match, -1);
+}
+
+TEST(Weights, AnExpertThatTheOtherEngineDidNotChooseIsDropped) {
+    // In the second pass the routers disagree; in the third one takes an expert that the other
+    // never does.
+    const Aligned result = aligned(mixture("a", {{0, 1, 2}, {1}, {0}, {0, 3}, {3}}),
+                                   mixture("b", {{0, 1, 2}, {2}, {0, 4}, {0, 3}, {3}}));
+    EXPECT_EQ(result.why(), "") << result.text();
+    for (const ProductPair& pair : result->products)
+        EXPECT_EQ(pair.wrong_match, -1);
+    const std::map<std::string, std::uint64_t> one{{other_expert, 1}};
+    const std::map<std::string, std::uint64_t> two{{other_expert, 2}};
+    EXPECT_EQ(result->ledger_a.dropped, one);
+    EXPECT_EQ(result->ledger_b.dropped, two);
+}
+
+TEST(Weights, AnExpertThatNoOtherEngineHasIsNoWrongWeight) {
+    const Aligned result = aligned(mixture("a", {{0, 1, 2}, {1}, {0, 3}, {2}}),
+                                   mixture("b", {{0, 1, 2}, {1}, {0, 4}, {2}}));
+    EXPECT_EQ(result.why(), "") << result.text();
+    const std::map<std::string, std::uint64_t> one{{other_expert, 1}};
+    EXPECT_EQ(result->ledger_a.dropped, one);
+    EXPECT_EQ(result->ledger_b.dropped, one);
 }
 
 TEST(Weights, AnIndexNamesWhatNoEngineNames) {

@@ -12,7 +12,7 @@ class CheckpointFamily : public InDirectory {
         for (const std::string& line : lines)
             text += line + '\n';
         const Trace trace{file("trace.jsonl", text)};
-        FamilyCollector collector{trace};
+        FamilyCollector collector{trace, nullptr};
         for (const Entry& entry : trace.entries())
             collector.add(entry, kind_name(entry.kind));
         return collector.finish();

@@ -1,5 +1,7 @@
 #include "analyzer/cli/commands.hpp"
 
+#include <unistd.h>
+
 #include "analyzer/cli/exit_codes.hpp"
 #include "core/config.hpp"
 #include "tests/cli/cli_test_support.hpp"
@@ -75,6 +77,62 @@ TEST(Commands, SuggestsTheNearestCommand) {
 TEST(Commands, AWordLikeNoCommandIsAnsweredWithTheList) {
     EXPECT_EQ(orchtrace({"transmogrify"}).err,
               "orchtrace: no such command: transmogrify; 'orchtrace help' lists them\n");
+}
+
+TEST(Commands, SuggestsTheNearestOption) {
+    EXPECT_EQ(orchtrace({"export", "t.jsonl", "--chekpoint", "logits"}).err,
+              "orchtrace: export: no such option: --chekpoint; did you mean '--checkpoint'?\n");
+    EXPECT_EQ(orchtrace({"export", "--chekpoint=logits", "t.jsonl"}).err,
+              "orchtrace: export: no such option: --chekpoint; did you mean '--checkpoint'?\n");
+    EXPECT_EQ(orchtrace({"info", "--nonsense", "t.jsonl"}).err,
+              "orchtrace: info: no such option: --nonsense; 'orchtrace help info' lists them\n");
+}
+
+class ShownTrace : public InDirectory {};
+
+/// Whatever the command: a file that is no trace is said to be none, once, on stderr.
+TEST_F(ShownTrace, AFileWithoutARecordIsNamedAsThat) {
+    const std::string empty = file("empty.jsonl", "");
+    const std::string blank = file("blank.jsonl", "\n \n");
+    const std::string prose = file("prose.jsonl", "to be\n");
+    const std::string bytes = file("bytes.jsonl", std::string("\xFF\0\1\xC3\n", 5));
+    for (const char* command : {"info", "stats", "show", "export"}) {
+        for (const auto& [path, why] :
+             {std::pair{empty, "the file is empty"},
+              {blank, "no line in it but blank ones"},
+              {prose, "no record in it (1 line, 1 of them bad; line 1: not valid JSON"},
+              {bytes, "no record in it (1 line, 1 of them bad; line 1: not valid JSON"},
+              {this->path("none.jsonl"), "No such file or directory"},
+              {directory_.string(), "Is a directory"}}) {
+            const Outcome outcome = orchtrace({command, path});
+            EXPECT_EQ(outcome.code, exit_unusable) << command;
+            EXPECT_EQ(outcome.out, "") << command;
+            EXPECT_TRUE(outcome.err.starts_with("orchtrace: " + path + ": " + why)) << outcome.err;
+            EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+        }
+    }
+}
+
+/// A pipe can be read once.
+TEST_F(ShownTrace, ComesThroughAPipe) {
+    const std::string line =
+        R"({"ts":"t","team":"candle","checkpoint":"logits","token_idx":0,"dtype":"f32",)"
+        R"("shape":"[1,2]","values":[1,2]})"
+        "\n";
+    const std::string trace = file("t.jsonl", line);
+    for (const auto& arguments : std::vector<std::vector<std::string>>{
+             {"info"}, {"stats"}, {"show"}, {"export"}, {"align", trace}, {"compare", trace}}) {
+        int ends[2];
+        ASSERT_EQ(::pipe(ends), 0);
+        ASSERT_EQ(::write(ends[1], line.data(), line.size()), static_cast<ssize_t>(line.size()));
+        ::close(ends[1]);
+        std::vector<std::string> all = arguments;
+        all.push_back("/dev/fd/" + std::to_string(ends[0]));
+        const Outcome outcome = orchtrace(all);
+        ::close(ends[0]);
+        EXPECT_EQ(outcome.code, exit_ok) << all[0] << outcome.out << outcome.err;
+        EXPECT_FALSE(contains(outcome.err, "no record")) << outcome.err;
+    }
 }
 
 TEST(Commands, BadUsageIsToldInOneLineAndExitsWithTwo) {

@@ -1,5 +1,7 @@
 // orchtrace export and show. What numpy and safetensors readers make of the files is in
 // tests/cli/export_numpy_test.py.
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/cli_test_support.hpp"
@@ -48,6 +50,50 @@ TEST_F(Export, NothingToWriteLeavesNoFile) {
         orchtrace({"export", trace, "-o", path("x.npz"), "--checkpoint", "nothing"});
     EXPECT_EQ(outcome.code, 2);
     EXPECT_FALSE(std::filesystem::exists(path("x.npz")));
+}
+
+TEST_F(Export, WithoutValuesCsvHasNoTitleEither) {
+    const std::string trace = file("t.jsonl", two_lines);
+    const Outcome outcome = orchtrace({"export", trace, "--checkpoint", "lgits"});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_TRUE(contains(outcome.err, "no values of a checkpoint lgits; ")) << outcome.err;
+    orchtrace({"export", trace, "--checkpoint", "lgits", "-o", path("x.csv")});
+    EXPECT_FALSE(std::filesystem::exists(path("x.csv")));
+}
+
+TEST_F(Export, TheOptionForCheckpointsDoesNotTakeTheTrace) {
+    const std::string trace = file("t.jsonl", two_lines);
+    for (const char* command : {"export", "stats"}) {
+        const Outcome outcome =
+            orchtrace({command, "--checkpoint", "none", "--checkpoint", "logits", trace});
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        EXPECT_TRUE(contains(outcome.out, "logits")) << outcome.out;
+    }
+}
+
+TEST_F(Export, NeitherTheTraceNorADeviceIsOverwritten) {
+    const std::string trace = file("t.csv", two_lines);
+    const Outcome itself = orchtrace({"export", trace, "-o", trace});
+    EXPECT_EQ(itself.code, 2);
+    EXPECT_TRUE(contains(itself.err, "that is the trace itself")) << itself.err;
+    EXPECT_EQ(read_file(trace), two_lines);
+    std::filesystem::create_directory(path("x.npz"));
+    ASSERT_EQ(::mkfifo(path("queue").c_str(), 0600), 0);
+    for (const std::string& output : {path("x.npz"), path("queue")}) {
+        const Outcome outcome = orchtrace({"export", "--format", "npz", trace, "-o", output});
+        EXPECT_EQ(outcome.code, 2);
+        EXPECT_TRUE(contains(outcome.err, output + ": not a regular file")) << outcome.err;
+    }
+    EXPECT_TRUE(std::filesystem::is_fifo(path("queue")));
+}
+
+TEST_F(Export, AFileThatALinkNamesIsWrittenWhereItIs) {
+    file("real.npz", "old");
+    std::filesystem::create_symlink("real.npz", path("link.npz"));
+    EXPECT_EQ(orchtrace({"export", file("t.jsonl", two_lines), "-o", path("link.npz")}).code, 0);
+    EXPECT_TRUE(std::filesystem::is_symlink(path("link.npz")));
+    EXPECT_EQ(read_file(path("real.npz")).substr(0, 2), "PK");
 }
 
 TEST_F(Export, APathThatCannotBeWrittenIsNamed) {
@@ -100,6 +146,17 @@ TEST_F(Show, ByTokenAsTheLineStands) {
     const Outcome outcome =
         orchtrace({"show", file("t.jsonl", two_lines), "--token", "5", "--format", "jsonl"});
     EXPECT_EQ(outcome.out, std::string{two_lines}.substr(std::string{two_lines}.find('\n') + 1));
+}
+
+TEST_F(Show, RecordsOfTheTracerAreShownByTheirKeys) {
+    const std::string trace = file(
+        "t.jsonl",
+        R"({"ts":"t","team":"a","checkpoint":"pass","token_idx":2,"dtype":"i32","shape":"[]","kind":"pass","pass":0,"op":"llama_decode","n_tokens":3,"tokens":[7,8,9],"values":[]})"
+        "\n");
+    const Outcome outcome = orchtrace({"show", trace});
+    EXPECT_TRUE(contains(outcome.out, "op        llama_decode")) << outcome.out;
+    EXPECT_TRUE(contains(outcome.out, "tokens    [7, 8, 9]")) << outcome.out;
+    EXPECT_FALSE(contains(outcome.out, "team ")) << outcome.out;
 }
 
 TEST_F(Show, WhatIsLeftOutIsSaid) {

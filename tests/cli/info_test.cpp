@@ -269,7 +269,9 @@ TEST_F(Info, AFileWithoutARecordExitsWithTwo) {
     EXPECT_EQ(text("").code, exit_unusable);
     const Outcome outcome = text("to be\nor not\n");
     EXPECT_EQ(outcome.code, exit_unusable);
-    EXPECT_TRUE(contains(outcome.err, "no record in it (2 lines, 2 of them bad); is it a trace?"));
+    EXPECT_EQ(outcome.err, "orchtrace: " + path("t.jsonl") +
+                               ": no record in it (2 lines, 2 of them bad; line 1: not valid JSON "
+                               "(wrong structure)); is it a trace?\n");
 }
 
 }  // namespace

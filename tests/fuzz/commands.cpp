@@ -32,6 +32,8 @@ const Words commands[] = {
     {"compare", "--format", "csv", "--index", "C", "A", "B"},
     {"baseline", "check", "C", "A", "B"},
     {"index", "-o", "OUT", "A"},
+    {"info", "--index", "B", "A"},
+    {"export", "--index", "B", "A"},
 };
 
 std::string_view take_file(std::string_view& rest) {

@@ -27,5 +27,11 @@ TEST(Drift, GrowthIsAgainstTheLayerBefore) {
     EXPECT_DOUBLE_EQ(drift.layers[2].growth, 0.5);
 }
 
+TEST(Drift, RoundingsOfEveryLayerAddUpToNoTrend) {
+    // Independent errors of 1e-3 in each of eight layers.
+    EXPECT_EQ(kind_of({1e-3, 1.4e-3, 1.7e-3, 2e-3, 2.2e-3, 2.4e-3, 2.6e-3, 2.8e-3}), "stable");
+    EXPECT_EQ(kind_of({1e-3, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 7e-3, 8e-3}), "growing");
+}
+
 }  // namespace
 }  // namespace orch

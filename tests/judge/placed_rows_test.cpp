@@ -96,5 +96,19 @@ TEST(PlacedRows, PartsOfAFusedResultAddUpInEnergyAndSum) {
         EXPECT_LT(row_error(row.a, row.b, false), 1e-12);
 }
 
+TEST(PlacedRows, TheFirstPartOfAFusedResultIsToldByItsValues) {
+    const Matrix gate = random_matrix(4, 32, 7);
+    const Matrix up = random_matrix(4, 32, 8);
+    Matrix both = up;
+    for (std::size_t row = 0; row < both.size(); ++row)
+        both[row].insert(both[row].end(), gate[row].begin(), gate[row].end());
+    const std::vector<PlacedRows> parts = {placed_of(gate, 0), placed_of(up, 0)};
+    const auto values = values_of_first_part(parts, placed_of(both, 0));
+    ASSERT_EQ(values.size(), 4U);
+    EXPECT_EQ(values[2].a, values[2].b);
+    EXPECT_EQ(values[2].a.front(), up[2].front());
+    EXPECT_TRUE(values_of_first_part(parts, placed_of(random_matrix(4, 64, 9), 0)).empty());
+}
+
 }  // namespace
 }  // namespace orch

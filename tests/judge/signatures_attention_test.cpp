@@ -121,5 +121,53 @@ TEST(SignatureAttention, OffBehindGateAndUpIsTheActivation) {
     EXPECT_EQ(findings.front().signature.name, "activation");
 }
 
+TEST(SignatureAttention, ScoresOfTheOtherSignExchangeTwoWeights) {
+    Suspect suspect = suspect_of(Step::attention,
+                                 {{attend({})}, {noisy(attend({.scale = -1}), 1e-5, 4)}}, expected);
+    const Matrix v = random_matrix(tokens, heads * dim, 3);
+    for (std::int64_t position = 0; position < 2; ++position)
+        suspect.values.emplace(std::pair{0, position},
+                               digest_of(v[static_cast<std::size_t>(position)]));
+    EXPECT_EQ(find_signatures(suspect).front().signature.name, "sign");
+    Suspect turned = suspect_of(Step::attention,
+                                {{attend({})}, {noisy(attend({.turn = -1}), 1e-5, 4)}}, expected);
+    turned.values = suspect.values;
+    EXPECT_EQ(find_signatures(turned).front().signature.name, "rope");
+}
+
+TEST(SignatureAttention, LaterChunksThatReadAWrongCache) {
+    const Matrix right = attend({});
+    const Matrix noise = noisy(right, 0.2, 4);
+    Matrix wrong = right;
+    std::copy(noise.begin() + 9, noise.end(), wrong.begin() + 9);
+    Suspect suspect = suspect_of(Step::attention, {{right}, {wrong}}, expected);
+    EXPECT_NE(find_signatures(suspect).front().signature.name, "stale");
+    suspect.passes[0].chunks = {0, 9};
+    EXPECT_EQ(find_signatures(suspect).front().signature.name, "stale");
+}
+
+TEST(SignatureAttention, AChunkThatSeesTheFirstKeyAlone) {
+    const Matrix right = attend({});
+    Matrix wrong = right;
+    const Matrix noise = noisy(right, 0.2, 4);
+    std::copy(noise.begin() + 9, noise.end(), wrong.begin() + 9);
+    wrong[9] = right[0];
+    Suspect suspect = suspect_of(Step::attention, {{right}, {wrong}}, expected);
+    suspect.passes[0].chunks = {0, 9};
+    // The reference shows no row at the start of the chunk.
+    suspect.passes[0].matrix.all_a.erase(9);
+    std::erase_if(suspect.rows, [](const SuspectRow& row) { return row.row.position == 9; });
+    EXPECT_EQ(find_signatures(suspect).front().signature.name, "mask");
+}
+
+TEST(SignatureAttention, ASmallErrorFromOnePositionOnIsNoCertainMask) {
+    const Matrix right = attend({});
+    const Matrix noise = noisy(right, 2e-2, 4);
+    Matrix wrong = right;
+    std::copy(noise.begin() + 5, noise.end(), wrong.begin() + 5);
+    const auto found = find_mask(suspect_of(Step::attention, {{right}, {wrong}}, expected));
+    EXPECT_TRUE(!found || found->signature.confidence < floors::explained);
+}
+
 }  // namespace
 }  // namespace orch

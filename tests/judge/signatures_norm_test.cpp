@@ -106,5 +106,34 @@ TEST(SignatureNorm, AnAddendThatIsMissingDoubledOrScaled) {
     EXPECT_EQ(best(norm(stream.sum(0, 1), {})), "residual");
 }
 
+TEST(SignatureNorm, SizesThatDoNotExplainTheErrorAreNoMissingNorm) {
+    const Stream stream;
+    const Matrix right = norm(stream.sum(1, 1), {});
+    const Matrix b = changed(noisy(right, 0.25, 8), [](Row& row, std::size_t r) {
+        for (double& value : row)
+            value *= 0.95 + 0.02 * static_cast<double>(r);
+    });
+    const auto found = find_norm(suspect(b));
+    EXPECT_TRUE(!found || found->signature.confidence < floors::explained);
+}
+
+TEST(SignatureNorm, ACommonSizeStandsOutOfNoisyDirections) {
+    const Matrix a = random_matrix(8, cols, 1);
+    const auto noisy_and = [&](double spread) {
+        return changed(noisy(a, 0.05, 2), [&](Row& row, std::size_t r) {
+            const double energy = digest_of(a[r]).energy / digest_of(row).energy;
+            const double factor = 1.05 + spread * static_cast<double>(r);
+            for (double& value : row)
+                value *= factor * std::sqrt(energy);
+        });
+    };
+    // Rows within their floor count too, so that the noise of one row does not hide it.
+    Suspect quiet = suspect_of(Step::norm, {{a}, {noisy_and(0)}}, 0.03);
+    const auto found = find_scale(quiet);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->signature.name, "scale");
+    EXPECT_FALSE(find_scale(suspect_of(Step::norm, {{a}, {noisy_and(0.01)}}, 0.03)));
+}
+
 }  // namespace
 }  // namespace orch

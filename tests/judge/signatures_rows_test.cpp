@@ -83,5 +83,27 @@ TEST(SignatureRows, ThePassBeforeOnceMore) {
     EXPECT_EQ(found.front().team, "right");
 }
 
+TEST(SignatureRows, RowsOnePositionLateInEachChunk) {
+    const Matrix a = random_matrix(9, 256, 1);
+    Matrix b = a;
+    for (std::size_t row = 1; row < a.size(); ++row)
+        if (row != 5) b[row] = a[row - 1];
+    Suspect suspect = suspect_of(Step::norm, passes_of(a, b), expected);
+    EXPECT_NE(name_of(find_row_permutation(suspect)), "position_offset");  // row 5 is right
+    suspect.passes[0].chunks = {0, 5};
+    EXPECT_EQ(name_of(find_row_permutation(suspect)), "position_offset");
+}
+
+TEST(SignatureRows, RowsInReverseInEachChunk) {
+    const Matrix a = random_matrix(9, 256, 2);
+    Matrix b = a;
+    std::reverse(b.begin(), b.begin() + 5);
+    std::reverse(b.begin() + 5, b.end());
+    Suspect suspect = suspect_of(Step::norm, passes_of(a, b), expected);
+    suspect.passes[0].chunks = {0, 5};
+    EXPECT_EQ(name_of(find_row_permutation(suspect)), "row_permutation");
+    EXPECT_GT(find_row_permutation(suspect)->signature.confidence, 0.9);
+}
+
 }  // namespace
 }  // namespace orch

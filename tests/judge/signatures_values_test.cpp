@@ -154,5 +154,35 @@ TEST(SignatureValues, AnEngineThatIsNarrowEverywhereIsNotBlamedForIt) {
     EXPECT_FALSE(find_low_precision(suspect));
 }
 
+TEST(SignatureValues, AFewValuesWithoutTheirLastDigitAreChance) {
+    const Matrix a = random_matrix(6, 64, 5);
+    const Matrix b = noisy(a, 0.1, 6);
+    Suspect suspect = suspect_of(Step::attention, {{a}, {b}}, 1e-3);
+    suspect.arithmetic_b.activations = "bf16";
+    suspect.digits_a = {24, 6};
+    suspect.digits_b = {7, 6};  // of 8, in six values: once in 64 runs
+    const auto is_low_precision = [&] {
+        const auto found = find_low_precision(suspect);
+        return found && found->signature.confidence > 0.9;
+    };
+    EXPECT_FALSE(is_low_precision());
+    suspect.digits_b = {4, 6};
+    EXPECT_TRUE(is_low_precision());
+}
+
+TEST(SignatureValues, AFactorMustExplainTheProof) {
+    const Matrix a = random_matrix(6, 64, 5);
+    const Matrix b = changed(a, [](Row& row, std::size_t) {
+        for (double& value : row)
+            value *= 1.0007;
+    });
+    Suspect suspect = suspect_of(Step::product, {{a}, {b}}, 1e-5, false);
+    suspect.product = ProductData{};
+    suspect.product->proof_b = Proof{7e-4, 7e-4, {}};
+    EXPECT_TRUE(find_scale(suspect));
+    suspect.product->proof_b = Proof{2e-2, 2e-2, {}};  // off by more than the factor
+    EXPECT_FALSE(find_scale(suspect));
+}
+
 }  // namespace
 }  // namespace orch

@@ -21,7 +21,7 @@ class TraceFile {
                 fmt::format("judge_test_{}_{}.jsonl", ::getpid(), count++);
         std::ofstream{path_} << text;
         trace_ = std::make_unique<Trace>(path_, ReadOptions{1, false});
-        const TraceSummary summary = summarize(path_);
+        const TraceSummary summary = summarize(*trace_);
         engine_ = read_engine(*trace_, trace_->runs().front(), summary.runs.front(), nullptr);
     }
     ~TraceFile() { std::filesystem::remove(path_); }

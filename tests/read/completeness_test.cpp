@@ -57,7 +57,7 @@ std::string joined_lines(const std::vector<std::string>& lines) {
 class CompletenessOfARun : public InDirectory {
   protected:
     Completeness of(const std::vector<std::string>& lines) {
-        return summarize(file("t.jsonl", joined_lines(lines))).completeness();
+        return summarize(Trace{file("t.jsonl", joined_lines(lines))}).completeness();
     }
 };
 

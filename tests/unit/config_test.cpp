@@ -173,15 +173,24 @@ TEST(Config, ReadsTheProbes) {
     const auto probes = [](const char* text) {
         const Config c = read({{"ORCH_TRACE_PROBES", text}});
         EXPECT_EQ(c.problems, 0U) << text;
-        return (c.probe_blas ? 1 : 0) + (c.probe_onednn ? 2 : 0) + (c.probe_ggml ? 4 : 0);
+        return (c.probe_blas ? 1 : 0) + (c.probe_onednn ? 2 : 0) + (c.probe_ggml ? 4 : 0) +
+               (c.probe_cublas ? 8 : 0) + (c.probe_cuda ? 16 : 0);
     };
     EXPECT_EQ(probes("blas"), 1);
     EXPECT_EQ(probes("onednn"), 2);
     EXPECT_EQ(probes("ggml"), 4);
     EXPECT_EQ(probes("ggml,blas"), 5);
-    EXPECT_EQ(probes("all"), 7);
-    EXPECT_EQ(probes("blas,all"), 7);
-    expect_refused("ORCH_TRACE_PROBES", {"none", "blas,cuda", ",blas", "blas,,ggml", "blas ggml"});
+    EXPECT_EQ(probes("cuda,cublas"), 24);
+    EXPECT_EQ(probes("all"), 31);
+    EXPECT_EQ(probes("blas,all"), 31);
+    expect_refused("ORCH_TRACE_PROBES", {"none", "blas,moon", ",blas", "blas,,ggml", "blas ggml"});
+}
+
+TEST(Config, ReadsWhatBecomesOfGraphs) {
+    EXPECT_EQ(read({}).graphs, GraphMode::digest);
+    EXPECT_EQ(read({{"ORCH_TRACE_GRAPHS", "report"}}).graphs, GraphMode::report);
+    EXPECT_EQ(read({{"ORCH_TRACE_GRAPHS", "off"}}).graphs, GraphMode::off);
+    expect_refused("ORCH_TRACE_GRAPHS", {"on", "Digest", "digest,report"});
 }
 
 TEST(PathTemplate, ReplacesWhatIsKnown) {

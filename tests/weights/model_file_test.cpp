@@ -136,6 +136,10 @@ TEST_F(ModelFiles, ErrorsNameTheFileAndWhatToDo) {
     EXPECT_EQ(error("pytorch_model.bin"),
               "pytorch_model.bin: PyTorch's pickles are programs and are not read; save it as "
               "safetensors");
+    file("trace.jsonl", "{\"kind\":\"header\"}\n");
+    EXPECT_EQ(error("trace.jsonl"), "trace.jsonl: neither GGUF nor safetensors");
+    file("blob", "");
+    EXPECT_EQ(error("blob"), "blob: neither GGUF nor safetensors");
     file("m.gguf", "");
     EXPECT_EQ(error("m.gguf"), "m.gguf: not a GGUF file");
     file("m.gguf", gguf_with({}));

@@ -22,7 +22,7 @@ struct Read {
     ReadCounts counts;
 };
 
-class TraceReader : public InDirectory {
+class TraceFileLines : public InDirectory {
   protected:
     /// What must hold for every file: each line is a record, bad or blank.
     static Read read_path(const std::string& path) {
@@ -46,7 +46,7 @@ class TraceReader : public InDirectory {
     }
 };
 
-TEST_F(TraceReader, ReadsASevenKeyLine) {
+TEST_F(TraceFileLines, ReadsASevenKeyLine) {
     const Trace trace{file("trace.jsonl", std::string{seven_keys} + "\n")};
     ASSERT_EQ(trace.entries().size(), 1U);
     const Entry& entry = trace.entries()[0];
@@ -65,7 +65,7 @@ TEST_F(TraceReader, ReadsASevenKeyLine) {
     EXPECT_EQ(values[3], 3e9);
 }
 
-TEST_F(TraceReader, SkipsBadLinesAndReportsTheirNumbers) {
+TEST_F(TraceFileLines, SkipsBadLinesAndReportsTheirNumbers) {
     const std::string good{seven_keys};
     const Read result = read(good + "\nnonsense\n" + good + "\n[1]\n{\"a\":1}\n" + good + "\n");
     EXPECT_EQ(result.lines, (std::vector<std::uint64_t>{1, 3, 6}));
@@ -78,7 +78,7 @@ TEST_F(TraceReader, SkipsBadLinesAndReportsTheirNumbers) {
     EXPECT_FALSE(result.counts.truncated);
 }
 
-TEST_F(TraceReader, SaysWhatIsWrongWithALine) {
+TEST_F(TraceFileLines, SaysWhatIsWrongWithALine) {
     EXPECT_EQ(why(R"({"checkpoint":"a","values":[1,2)"), "not valid JSON (unexpected end)");
     EXPECT_EQ(why(R"({"checkpoint":"a)"), "not valid JSON (unexpected end inside a string)");
     EXPECT_EQ(why(R"({"checkpoint":"a","values":[NaN]})"),
@@ -92,7 +92,7 @@ TEST_F(TraceReader, SaysWhatIsWrongWithALine) {
               "not valid JSON (nested too deeply)");
 }
 
-TEST_F(TraceReader, ReportsNulBytes) {
+TEST_F(TraceFileLines, ReportsNulBytes) {
     const Read result = read(std::string{seven_keys} + "\n" + std::string(100, '\0') + "\n" +
                              "{\"checkpoint\":\"a\0b\"}\n"s + std::string{seven_keys} + "\n");
     EXPECT_EQ(result.lines, (std::vector<std::uint64_t>{1, 4}));
@@ -102,18 +102,18 @@ TEST_F(TraceReader, ReportsNulBytes) {
     }
 }
 
-TEST_F(TraceReader, AnEmptyFileHoldsNothing) {
+TEST_F(TraceFileLines, AnEmptyFileHoldsNothing) {
     EXPECT_EQ(read("").counts.lines, 0U);
     EXPECT_EQ(read("\n  \n\r\n").counts.blank_lines, 3U);
 }
 
-TEST_F(TraceReader, TheLastLineNeedsNoNewline) {
+TEST_F(TraceFileLines, TheLastLineNeedsNoNewline) {
     const Read result = read(std::string{seven_keys} + "\n" + std::string{seven_keys});
     EXPECT_EQ(result.counts.records, 2U);
     EXPECT_FALSE(result.counts.truncated);
 }
 
-TEST_F(TraceReader, ALastLineThatIsCutOffIsToldApart) {
+TEST_F(TraceFileLines, ALastLineThatIsCutOffIsToldApart) {
     const std::string line{seven_keys};
     for (std::size_t cut = 1; cut < line.size(); ++cut) {
         const Read result = read(line + "\n" + line.substr(0, cut));
@@ -124,7 +124,7 @@ TEST_F(TraceReader, ALastLineThatIsCutOffIsToldApart) {
     }
 }
 
-TEST_F(TraceReader, AcceptsSpacePaddingCarriageReturnsAndAByteOrderMark) {
+TEST_F(TraceFileLines, AcceptsSpacePaddingCarriageReturnsAndAByteOrderMark) {
     const std::string line{seven_keys};
     const Read result = read("\xEF\xBB\xBF" + line + std::string(4000, ' ') + "\n" + line + "\r\n");
     EXPECT_EQ(result.counts.records, 2U);
@@ -132,7 +132,7 @@ TEST_F(TraceReader, AcceptsSpacePaddingCarriageReturnsAndAByteOrderMark) {
 }
 
 // The parser may read past the end of a line: here nothing is mapped behind it.
-TEST_F(TraceReader, ReadsFilesThatEndAtAPage) {
+TEST_F(TraceFileLines, ReadsFilesThatEndAtAPage) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     for (const std::size_t short_by : {0U, 1U, 31U, 63U, 64U, 65U}) {
         for (const bool newline : {true, false}) {
@@ -148,7 +148,7 @@ TEST_F(TraceReader, ReadsFilesThatEndAtAPage) {
     }
 }
 
-TEST_F(TraceReader, ReadsALineOfAMebibyte) {
+TEST_F(TraceFileLines, ReadsALineOfAMebibyte) {
     std::string line = R"({"checkpoint":"big","values":[0)";
     while (line.size() < (1U << 20))
         line += ",1.25";
@@ -156,14 +156,14 @@ TEST_F(TraceReader, ReadsALineOfAMebibyte) {
     EXPECT_EQ(result.checkpoints, (std::vector<std::string>{"big", "logits"}));
 }
 
-TEST_F(TraceReader, ALineThatNoTraceHasIsNotParsed) {
+TEST_F(TraceFileLines, ALineThatNoTraceHasIsNotParsed) {
     const Read result = read(std::string((64U << 20) + 1, '[') + "\n" + std::string{seven_keys});
     EXPECT_EQ(result.lines, (std::vector<std::uint64_t>{2}));
     ASSERT_EQ(result.bad.size(), 1U);
     EXPECT_EQ(result.bad[0].why, "longer than 64 MiB");
 }
 
-TEST_F(TraceReader, ReadsAPipe) {
+TEST_F(TraceFileLines, ReadsAPipe) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     const std::string text = std::string{seven_keys} + "\n";
@@ -173,7 +173,7 @@ TEST_F(TraceReader, ReadsAPipe) {
     ::close(ends[0]);
 }
 
-TEST_F(TraceReader, NamesAFileThatCannotBeRead) {
+TEST_F(TraceFileLines, NamesAFileThatCannotBeRead) {
     for (const auto& [name, reason] : {std::pair{path("none.jsonl"), "No such file"},
                                        std::pair{directory_.string(), "Is a directory"}}) {
         try {
@@ -187,7 +187,7 @@ TEST_F(TraceReader, NamesAFileThatCannotBeRead) {
 }
 
 // Every byte of a line damaged in turn: nothing but a report may come of it.
-TEST_F(TraceReader, SurvivesAnyDamagedByte) {
+TEST_F(TraceFileLines, SurvivesAnyDamagedByte) {
     const std::string line{seven_keys};
     std::string text;
     for (std::size_t i = 0; i < line.size(); ++i) {

@@ -1,0 +1,11 @@
+// The GPU's build of the digest kernel. It is loaded through the driver, as a fatbin, and uses
+// nothing of CUDA's runtime.
+#include "device/digest_kernel.hpp"
+
+extern "C" __global__ void __launch_bounds__(orch::device::block_threads, 2)
+    orch_digest(const __grid_constant__ orch::device::Job job) {
+    using namespace orch::device;
+    __shared__ Shared shared;
+    Block<State, Shared> block(shared);
+    DigestKernel<Block<State, Shared>>(block, job).run();
+}

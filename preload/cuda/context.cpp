@@ -1,0 +1,174 @@
+#include "preload/cuda/context.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/hash.hpp"
+#include "core/trace.hpp"
+#include "device/fatbin.hpp"
+#include "preload/cuda/drain.hpp"
+#include "preload/session.hpp"
+
+namespace orch::cuda {
+namespace {
+
+constexpr unsigned non_blocking = 1;               // CU_STREAM_NON_BLOCKING
+constexpr unsigned portable_and_mapped = 1U | 2U;  // CU_MEMHOSTALLOC_PORTABLE | _DEVICEMAP
+constexpr std::uint32_t ring_slots = 1024;
+
+constinit Contexts all;
+
+bool is_fatal(int error) noexcept {
+    return error == deinitialized || (error >= first_fatal_error && error <= last_fatal_error);
+}
+
+std::uint64_t key_of(Stream stream, std::uint64_t capture) noexcept {
+    const std::uint64_t key =
+        mix64(reinterpret_cast<std::uintptr_t>(stream) ^ mix64(capture + 0x9e3779b97f4a7c15ULL));
+    return key == 0 ? 1 : key;
+}
+
+}  // namespace
+
+Contexts& contexts() noexcept {
+    return all;
+}
+
+std::uint64_t DeviceMemory::take(const Driver& driver, Stream own_stream,
+                                 std::size_t size) noexcept {
+    size = (size + 255) & ~std::size_t{255};
+    // Whoever comes while another thread asks the driver goes without: nobody waits here.
+    bool free = false;
+    if (!busy_.compare_exchange_strong(free, true, std::memory_order_acquire)) return 0;
+    std::uint64_t result = 0;
+    if (size > left_ && used_ + size <= limit) {
+        const RelaxedCapture relaxed(driver);
+        const std::size_t chunk = size > chunk_size ? size : chunk_size;
+        std::uint64_t fresh = 0;
+        // The only wait there is: on our own stream, for our own zeros, a few times per process.
+        if (driver.mem_alloc(&fresh, chunk) == success &&
+            driver.memset_d8_async(fresh, 0, chunk, own_stream) == success &&
+            driver.stream_synchronize(own_stream) == success) {
+            next_ = fresh;
+            left_ = chunk;
+            used_ += chunk;
+        }
+    }
+    if (size <= left_) {
+        result = next_;
+        next_ += size;
+        left_ -= size;
+    }
+    busy_.store(false, std::memory_order_release);
+    return result;
+}
+
+bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
+    const RelaxedCapture relaxed(driver);
+    void* module = nullptr;
+    void* ring = nullptr;
+    const std::uint32_t slot_bytes =
+        device::slot_bytes_for(static_cast<std::int32_t>(std::min(values, most_device_values)));
+    const std::size_t bytes = device::ring_bytes(ring_slots, slot_bytes);
+    if (driver.ctx_get_device(&device_) != success ||
+        driver.module_load_data(&module, device::fatbin().data()) != success) {
+        session::blind_spot("device", device::fatbin().empty()
+                                          ? "this build has no GPU code: it was made without nvcc"
+                                          : "the driver does not take the digest kernel");
+        return false;
+    }
+    constexpr int multiprocessor_count = 16;  // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+    if (driver.module_get_function(&function_, module, "orch_digest") != success ||
+        driver.device_get_attribute(&multiprocessors_, multiprocessor_count, device_) != success) {
+        return false;
+    }
+    if (driver.stream_create(&own_stream_, non_blocking) != success ||
+        driver.mem_host_alloc(&ring, bytes, portable_and_mapped) != success ||
+        driver.mem_host_get_device_pointer(&ring_address_, ring, 0) != success) {
+        session::blind_spot("device", "no pinned memory to be had: nothing is digested");
+        return false;
+    }
+    std::memset(ring, 0, bytes);
+    auto* header = static_cast<device::RingHeader*>(ring);
+    header->slots = ring_slots;
+    header->slot_bytes = slot_bytes;
+    ring_.emplace(header);
+    state_address_ = take_memory(driver, sizeof(device::RingState));
+    return state_address_ != 0;
+}
+
+std::uint64_t DeviceContext::scratch_for(const Driver& driver, Stream stream,
+                                         std::uint64_t capture) noexcept {
+    const std::uint64_t key = key_of(stream, capture);
+    for (std::size_t probe = 0; probe < 64; ++probe) {
+        Scratch& entry = scratch_[(key + probe) % max_streams];
+        std::uint64_t seen = entry.key.load(std::memory_order_acquire);
+        if (seen == 0) entry.key.compare_exchange_strong(seen, key);
+        if (seen != 0 && seen != key) continue;
+        std::uint64_t address = entry.address.load(std::memory_order_acquire);
+        if (address != 0) return address;
+        std::uint64_t expected = 0;
+        address = take_memory(driver, device::scratch_bytes(multiprocessors_));
+        // Two threads on one stream: the first one's is used, the other's is lost.
+        return entry.address.compare_exchange_strong(expected, address) ? address : expected;
+    }
+    return 0;
+}
+
+bool DeviceContext::launch(const Driver& driver, device::Job& job, Stream stream,
+                           std::uint64_t capture) noexcept {
+    job.ring = ring_address_;
+    job.state = state_address_;
+    job.scratch = scratch_for(driver, stream, capture);
+    if (job.scratch == 0) return false;
+    const device::Launch plan = device::plan_launch(job, multiprocessors_);
+    void* parameters[] = {&job};
+    const int error = driver.launch_kernel(function_, plan.grid, 1, 1, plan.block, 1, 1,
+                                           plan.dynamic_shared_bytes, stream, parameters, nullptr);
+    if (is_fatal(error)) {
+        state_.store(unusable, std::memory_order_release);
+        session::blind_spot("device", "the CUDA context is lost: nothing more is digested there");
+    }
+    return error == success;
+}
+
+DeviceContext* Contexts::current(const Driver& driver, Trace& trace) noexcept {
+    Context handle = nullptr;
+    if (driver.ctx_get_current(&handle) != success || handle == nullptr) return nullptr;
+    for (DeviceContext& context : contexts_) {
+        Context known = context.handle_.load(std::memory_order_acquire);
+        if (known == handle &&
+            context.state_.load(std::memory_order_relaxed) != DeviceContext::unused)
+            return context.is_ready() ? &context : nullptr;
+        if (known != nullptr || context.state_.load() != DeviceContext::unused) continue;
+        if (!context.handle_.compare_exchange_strong(known, handle)) {
+            if (known == handle) return nullptr;  // another thread is setting it up
+            continue;
+        }
+        context.state_.store(DeviceContext::in_the_making, std::memory_order_relaxed);
+        const bool usable = context.set_up(driver, trace.config().values) && start_drain(trace);
+        context.had_ring_.store(usable, std::memory_order_release);
+        context.state_.store(usable ? DeviceContext::ready : DeviceContext::unusable,
+                             std::memory_order_release);
+        return usable ? &context : nullptr;
+    }
+    session::blind_spot("device", "more CUDA contexts than orchtrace keeps: 64");
+    return nullptr;
+}
+
+void Contexts::forget(Context handle) noexcept {
+    for (DeviceContext& context : contexts_) {
+        Context known = handle;
+        // A later context may get the same handle: it must find a free entry, not this one.
+        if (context.handle_.compare_exchange_strong(known, nullptr))
+            context.state_.store(DeviceContext::unusable, std::memory_order_release);
+    }
+}
+
+void Contexts::forget_all() noexcept {
+    for (DeviceContext& context : contexts_) {
+        if (context.handle_.load() != nullptr) forget(context.handle_.load());
+    }
+}
+
+}  // namespace orch::cuda

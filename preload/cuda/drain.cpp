@@ -1,0 +1,210 @@
+#include "preload/cuda/drain.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+
+#include "core/futex.hpp"
+#include "core/proof.hpp"
+#include "core/records.hpp"
+#include "core/trace.hpp"
+#include "device/decode.hpp"
+#include "preload/cuda/capture.hpp"
+#include "preload/session.hpp"
+
+namespace orch::cuda {
+namespace {
+
+/// Between looks at the rings: short while records are under way, long while nothing happens.
+constexpr int busy_ms = 1;
+constexpr int idle_ms = 50;
+/// How long an engine that ends waits for records that do not come: its last kernels may still run.
+constexpr int patience_ms = 300;
+
+constinit std::atomic<Trace*> drained_trace{nullptr};
+constinit std::atomic<std::uint64_t> expected{0};
+constinit std::atomic<std::uint64_t> arrived{0};
+constinit std::atomic<std::uint32_t> wake{0};
+constinit std::atomic<std::uint32_t> rounds{0};
+
+MatrixView values_view(const device::Slot& slot, std::int64_t rows) noexcept {
+    // One row of values stands for all: only the last one is read.
+    return {device::RingReader::values_of(&slot), DType::f32, rows, slot.values, 0, 1};
+}
+
+WeightName weight_name(std::uint32_t number) noexcept {
+    WeightName name{"w"};
+    name.append_number(number);
+    return name;
+}
+
+void write_weight_record(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
+    WeightEntry& entry = *info.weight;
+    bool changed = false;
+    const std::uint32_t number = weights().number_of(entry, slot.sample, changed);
+    entry.digested_sample = slot.sample;
+    const bool finite =
+        slot.side[0].nan == 0 && slot.side[0].pos_inf == 0 && slot.side[0].neg_inf == 0;
+    if (finite && entry.probes.load(std::memory_order_relaxed) != 0)
+        entry.probes_ready.store(true, std::memory_order_release);
+    const device::Operand& weight = info.product.weight;
+    Digest digest;
+    device::to_digest(slot.side[0], weight, true, digest);
+    const WeightName id = weight_name(number);
+    WeightRecord record;
+    record.id = id;
+    record.weight = {values_view(slot, weight.rows), &digest, cublas::type_name(weight.type)};
+    write_weight(trace, record);
+}
+
+bool make_proof(const CallInfo& info, const device::Slot& slot, const Digest& x, const Digest& y,
+                Proof& proof) noexcept {
+    if (!info.with_probes || info.weight == nullptr || slot.sample != info.weight->digested_sample)
+        return false;
+    Projection projection;
+    projection.probes = {nullptr, info.product.weight.rows, info.product.weight.cols};
+    device::to_projection(slot.side[1], projection);
+    return prove(projection, x, y, info.product.alpha, proof);
+}
+
+void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
+    const bool is_copy = info.kind == CallKind::copy;
+    Digest y;
+    Digest x;
+    device::to_digest(slot.side[0], info.product.y, true, y);
+    if (!is_copy) device::to_digest(slot.side[1], info.product.x, false, x);
+    Proof proof;
+    const bool proven = !is_copy && make_proof(info, slot, x, y, proof);
+    WeightName weight;
+    if (info.weight != nullptr) {
+        bool changed = false;
+        weight = weight_name(weights().number_of(*info.weight, slot.sample, changed));
+    }
+    CallRecord record;
+    record.record_class = is_copy ? RecordClass::copy : RecordClass::gemm;
+    record.kind = is_copy ? "copy" : "gemm";
+    record.call = trace.next_call();
+    FixedString<31> name{is_copy ? "copy." : "gemm."};
+    name.append_number(record.call, 6);
+    record.checkpoint = name;
+    record.op = info.op;
+    record.caller = info.caller;
+    record.weight = weight;
+    record.result = {values_view(slot, info.product.y.rows), &y,
+                     cublas::type_name(info.product.y.type)};
+    const Side input{{}, &x, cublas::type_name(info.product.x.type)};
+    if (!is_copy) record.input = &input;
+    record.batch_index = info.batch_index;
+    record.alpha = info.product.alpha;
+    record.beta = info.product.beta;
+    record.scalars_known = info.product.scalars_known;
+    if (proven) record.proof = &proof;
+    DevicePlace place;
+    place.device = info.device;
+    place.stream = reinterpret_cast<std::uintptr_t>(info.stream);
+    place.bytes = info.bytes;
+    record.pass = info.pass;
+    if (info.capture != nullptr) {
+        place.graph = info.capture->number;
+        place.replay = slot.run;
+        record.pass = info.capture->pass[slot.run % Capture::kept].load(std::memory_order_relaxed);
+    }
+    record.device = &place;
+    write_call(trace, record);
+}
+
+/// True if there was anything.
+bool drain_context(Trace& trace, DeviceContext& context) noexcept {
+    bool any = false;
+    device::RingReader& ring = context.ring();
+    for (const device::Slot* slot = nullptr; ring.next(slot); ring.release()) {
+        any = true;
+        CallInfo info;
+        if (!calls().find(slot->op, info)) {
+            bump(trace.ledger()[RecordClass::gemm].dropped);
+        } else if (info.kind == CallKind::weight) {
+            write_weight_record(trace, info, *slot);
+        } else {
+            write_product(trace, info, *slot);
+        }
+        arrived.fetch_add(1, std::memory_order_release);
+    }
+    const std::uint32_t lost = context.newly_dropped();
+    if (lost != 0) {
+        any = true;
+        trace.ledger()[RecordClass::gemm].dropped.fetch_add(lost, std::memory_order_relaxed);
+        arrived.fetch_add(lost, std::memory_order_release);
+        session::blind_spot("ring",
+                            "the device wrote faster than its ring was emptied; the ledger "
+                            "has the number of lost records");
+    }
+    return any;
+}
+
+bool drain_all(Trace& trace) noexcept {
+    bool any = false;
+    for (std::size_t i = 0; DeviceContext* context = contexts().at(i); ++i) {
+        if (context->has_ring()) any = drain_context(trace, *context) || any;
+    }
+    return any;
+}
+
+void* drain_main(void* self) noexcept {
+    Trace& trace = *static_cast<Trace*>(self);
+    for (;;) {
+        const std::uint32_t seen = wake.load(std::memory_order_acquire);
+        const bool any = drain_all(trace);
+        rounds.fetch_add(1, std::memory_order_release);
+        futex_wake_all(rounds);
+        if (any) continue;
+        const bool waiting =
+            expected.load(std::memory_order_relaxed) != arrived.load(std::memory_order_relaxed);
+        futex_wait(wake, seen, waiting ? busy_ms : idle_ms);
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+bool start_drain(Trace& trace) noexcept {
+    Trace* known = nullptr;
+    if (!drained_trace.compare_exchange_strong(known, &trace)) return known == &trace;
+    sigset_t all_signals;
+    sigset_t before;
+    ::sigfillset(&all_signals);
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setstacksize(&attributes, 256 * 1024);
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    ::pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+    pthread_t thread;
+    const int failed = ::pthread_create(&thread, &attributes, drain_main, &trace);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::pthread_attr_destroy(&attributes);
+    if (failed != 0) drained_trace.store(nullptr);
+    return failed == 0;
+}
+
+void launched(std::uint64_t records) noexcept {
+    expected.fetch_add(records, std::memory_order_relaxed);
+}
+
+void finish(Trace& trace) noexcept {
+    if (drained_trace.load(std::memory_order_acquire) != &trace) return;
+    std::uint64_t last = arrived.load(std::memory_order_acquire);
+    for (int waited = 0; waited < patience_ms;) {
+        const std::uint32_t round = rounds.load(std::memory_order_acquire);
+        wake.fetch_add(1, std::memory_order_release);
+        futex_wake_all(wake);
+        futex_wait(rounds, round, busy_ms);
+        const std::uint64_t now = arrived.load(std::memory_order_acquire);
+        const bool round_done = rounds.load(std::memory_order_acquire) != round;
+        if (round_done && now == expected.load(std::memory_order_relaxed)) return;
+        waited = now != last ? 0 : waited + busy_ms;
+        last = now;
+    }
+}
+
+}  // namespace orch::cuda

@@ -1,0 +1,262 @@
+#!/usr/bin/python3
+"""The CUDA probes on an engine of our own, minillama, over the stand-ins for CUDA: what is recorded against
+the stand-in's journal, against llama.cpp, and against what the engine prints without us. It proves that the
+plumbing holds; of a GPU it proves nothing."""
+import argparse
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/support"))
+from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402
+
+PYTHON = "/usr/bin/python3"
+ENGINES = ROOT / "scripts/engines"
+LAYERS, PRODUCTS, FUSED_PRODUCTS = 4, 7 * 4 + 1, 4 * 4 + 1
+PROMPT = "The quick brown fox"
+TOKENS = [1] + [byte + 3 for byte in PROMPT.encode()]
+STEPS = 6
+LIMIT = 120
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.dir = Path(tempfile.mkdtemp(prefix="minillama."))
+        model = self.dir / "model"
+        subprocess.run([PYTHON, ENGINES / "make_model.py", "--preset", "tiny", "--out", model], check=True)
+        self.gguf = model / "model.gguf"
+        c = json.loads((model / "config.json").read_text())
+        tensors = (model / "model.safetensors").read_bytes()
+        (header,) = struct.unpack("<Q", tensors[:8])
+        self.weights = self.dir / "weights.bin"
+        self.weights.write_bytes(struct.pack("<6i", c["num_hidden_layers"], c["hidden_size"], c["num_attention_heads"],
+                                             c["num_key_value_heads"], c["intermediate_size"], c["vocab_size"])
+                                 + tensors[8 + header:])
+        self.made = 0
+
+    def run(self, *words, traced=True, steps=STEPS, **env):
+        """(what it printed, its trace, the stand-in's journal)"""
+        self.made += 1
+        trace, journal = self.dir / f"{self.made}.jsonl", self.dir / f"{self.made}.journal"
+        full = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_", "FAKE_", "MINILLAMA_"))}
+        full |= {"LD_LIBRARY_PATH": self.args.fakes, "FAKE_CUDA_KERNELS": self.args.kernels,
+                 "FAKE_CUDA_JOURNAL": str(journal)}
+        if traced:
+            full |= {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace), "ORCH_LOG_TEAM": "minillama"}
+        full |= env
+        done = subprocess.run([self.args.minillama, self.weights, "--tokens", ",".join(map(str, TOKENS)), "--generate",
+                               str(steps), *words], env=full, text=True, capture_output=True, timeout=LIMIT)
+        check(done.returncode == 0, f"minillama {words}: exit {done.returncode}: {done.stderr[-400:]}")
+        return done, trace, journal
+
+    def records(self, trace):
+        return [json.loads(line) for line in trace.read_text().splitlines()]
+
+    def llama(self):
+        if shutil.which("node") is None or not (ROOT / ".cache/engines/llama.cpp/node_modules").exists():
+            raise Skipped("llama.cpp is not installed: run scripts/deps")
+        trace = self.dir / "llama.jsonl"
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_"))}
+        done = subprocess.run(["node", ENGINES / "llama.cpp/run.mjs", "--model", self.gguf, "--prompt", PROMPT,
+                               "--generate", str(STEPS), "--threads", "1"], text=True, capture_output=True,
+                              timeout=LIMIT, env=env | {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace),
+                                                        "ORCH_LOG_TEAM": "llama.cpp"})
+        check(done.returncode == 0, f"llama.cpp: {done.stderr[-400:]}")
+        return json.loads(done.stdout)["tokens"], trace
+
+    def compare(self, *traces):
+        done = subprocess.run([self.args.orchtrace, "compare", *traces, "--format", "json"], text=True,
+                              capture_output=True, timeout=LIMIT)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError:
+            raise Failure(f"compare: exit {done.returncode}: {done.stderr[-400:]}") from None
+
+
+def of_kind(records, kind):
+    return [r for r in records if r.get("kind") == kind]
+
+
+def ledger_of(records):
+    return of_kind(records, "ledger")[-1]
+
+
+def products_in(journal):
+    """Products that the stand-in computed itself, replays too."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return lines, [e for e in lines if e["call"] in ("cublasSgemm_v2", "cublasGemmEx")]
+
+
+def tokens_of(done):
+    return [int(word) for word in done.stdout.splitlines()[0].split()]
+
+
+FORMS = {"eager": [], "graphs": ["--graphs"], "fused": ["--fused"], "fused graphs": ["--fused", "--graphs"],
+         "f16": ["--precision", "f16"], "bf16 graphs": ["--precision", "bf16", "--graphs"]}
+
+
+@case
+def it_prints_what_it_prints_without_us(bench):
+    for name, words in FORMS.items():
+        plain, _, _ = bench.run(*words, traced=False)
+        traced, _, _ = bench.run(*words)
+        equal((traced.stdout, traced.stderr), (plain.stdout, plain.stderr), f"output of {name}")
+
+
+@case
+def every_product_is_a_record(bench):
+    for name, words in FORMS.items():
+        per_step = FUSED_PRODUCTS if "--fused" in words else PRODUCTS
+        _, trace, _ = bench.run(*words)
+        records = bench.records(trace)
+        ledger = ledger_of(records)
+        check_counts(ledger)
+        equal(ledger["classes"]["gemm"]["recorded"], STEPS * per_step, f"products of {name}")
+        equal(len(of_kind(records, "gemm")), STEPS * per_step, f"product records of {name}")
+        # The copies of the logits; a token of four bytes is not worth one.
+        equal(len(of_kind(records, "copy")), STEPS, f"copies of {name}")
+        check(ledger["final"], "no final ledger")
+        equal(of_kind(records, "blind_spot"), [], f"blind spots of {name}")
+
+
+@case
+def eager_products_are_those_of_the_journal(bench):
+    _, trace, journal = bench.run()
+    _, products = products_in(journal)
+    gemms = of_kind(bench.records(trace), "gemm")
+    equal([[e["args"]["n"], e["args"]["m"]] for e in products], [[g["y"]["rows"], g["y"]["cols"]] for g in gemms], "shapes in order")
+
+
+@case
+def replays_have_their_graph_and_number(bench):
+    _, trace, journal = bench.run("--graphs")
+    lines, products = products_in(journal)
+    equal(len(products), 2 * PRODUCTS, "products that the engine called: one pass, one capture")
+    launches = [e for e in lines if e["call"] == "cudaGraphLaunch"]
+    equal(len(launches), STEPS - 1, "launches of graphs")
+    captured = [g for g in of_kind(bench.records(trace), "gemm") if "graph" in g]
+    equal(Counter(g["replay"] for g in captured), Counter({r: PRODUCTS for r in range(STEPS - 1)}), "replays")
+    equal({g["graph"] for g in captured}, {0}, "graphs")
+
+
+@case
+def a_replay_is_digested_as_the_eager_call_is(bench):
+    _, eager, _ = bench.run()
+    _, graphs, _ = bench.run("--graphs")
+    a, b = (of_kind(bench.records(t), "gemm") for t in (eager, graphs))
+    for one, other in zip(a, b):
+        for side in ("x", "y"):
+            equal(one[side], other[side], f"{side} of {one['checkpoint']}")
+        equal(one["values"], other["values"], f"values of {one['checkpoint']}")
+        equal(one["weight"], other["weight"], f"weight of {one['checkpoint']}")
+
+
+@case
+def weights_are_written_once_and_products_proved(bench):
+    for words in ([], ["--graphs"], ["--precision", "bf16"]):
+        _, trace, _ = bench.run(*words)
+        records = bench.records(trace)
+        weights = of_kind(records, "weight")
+        equal(len(weights), PRODUCTS, "weights")
+        gemms = of_kind(records, "gemm")
+        equal({g["weight"] for g in gemms}, {w["weight"] for w in weights}, "weights that products name")
+        proved = [g for g in gemms if "proof" in g]
+        equal(len(proved), len(gemms), "products that are proved")
+        worst = max(max(g["proof"]["error"], g["proof"]["worst"]) for g in proved)
+        check(worst < 2e-6, f"a proof is off by {worst}")
+
+
+@case
+def graphs_may_be_left_alone(bench):
+    for mode in ("report", "off"):
+        plain, _, _ = bench.run("--graphs", traced=False)
+        done, trace, journal = bench.run("--graphs", ORCH_TRACE_GRAPHS=mode)
+        equal(done.stdout, plain.stdout, "output")
+        records = bench.records(trace)
+        check(not any("graph" in r for r in records), f"{mode}: a record of a graph")
+        equal(len(of_kind(records, "gemm")), PRODUCTS, "eager products")
+        check("graph" in {r["what"] for r in of_kind(records, "blind_spot")}, f"{mode}: nothing says that they are blind")
+
+
+@case
+def a_failure_of_ours_is_not_the_engines(bench):
+    plain, _, _ = bench.run(traced=False)
+    for call in ("cuMemHostAlloc", "cuMemAlloc_v2", "cuModuleGetFunction", "cuStreamCreate", "cuMemsetD8Async"):
+        # The engine's own calls come first; the first that is ours fails.
+        lines = [json.loads(line) for line in bench.run(traced=False)[2].read_text().splitlines()]
+        own = sum(e["call"] == call for e in lines)
+        done, trace, _ = bench.run(FAKE_CUDA_FAIL=f"{call}:{own + 1}")
+        equal(done.stdout, plain.stdout, f"output with {call} failing")
+        ledger = ledger_of(bench.records(trace))["classes"]["gemm"]
+        equal(ledger["seen"], STEPS * PRODUCTS, f"{call}: products seen")
+        equal(ledger["seen"], ledger["recorded"] + ledger["filtered"] + ledger["dropped"], f"{call}: ledger")
+
+
+@case
+def it_agrees_with_llama_cpp(bench):
+    tokens, reference = bench.llama()
+    for name, words in FORMS.items():
+        done, trace, _ = bench.run(*words)
+        equal(tokens_of(done), tokens[:STEPS], f"tokens of {name}")
+        report = bench.compare(reference, trace)
+        equal(report["verdict"], "parity", f"{name} against llama.cpp: {report.get('first_divergence')}")
+
+
+@case
+def its_faults_are_found(bench):
+    _, reference = bench.llama()
+    faults = {"rope_style": "layer_2_attention", "rope_base": "layer_2_attention", "scale_missing": "layer_2_attention",
+              "wrong_group": "layer_2_attention", "mask": "layer_2_attention", "norm_eps": "layer_2_attn_norm",
+              "gate_up_swapped": "layer_2_", "residual_missing": "layer_2_attn_residual"}
+    for words in ([], ["--fused", "--graphs"]):
+        for fault, place in faults.items():
+            _, trace, _ = bench.run(*words, MINILLAMA_FAULT=f"{fault}@2")
+            report = bench.compare(reference, trace)
+            first = report.get("first_divergence") or {}
+            check(report["verdict"] == "divergence" and first["checkpoint"].startswith(place),
+                  f"{fault} {words}: {report['verdict']}, {first.get('checkpoint')}")
+            equal(first["team"], "minillama", f"{fault}: who is blamed")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    for name in ("orchtrace", "library", "minillama", "fakes", "kernels"):
+        ap.add_argument(f"--{name}", required=True)
+    ap.add_argument("cases", nargs="*")
+    args = ap.parse_args()
+    try:
+        bench = Bench(args)
+    except subprocess.CalledProcessError:
+        print("skipped: no model can be made: this Python has no numpy")
+        return 77
+    passed = failed = skipped = 0
+    for name, function in CASES.items():
+        if args.cases and name not in args.cases:
+            continue
+        try:
+            function(bench)
+        except Failure as failure:
+            failed += 1
+            print(f"FAIL {name}: {failure}")
+        except Skipped as why:
+            skipped += 1
+            print(f"skipped {name}: {why}")
+        else:
+            passed += 1
+            print(f"ok {name}")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    if not failed:
+        shutil.rmtree(bench.dir)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
