@@ -48,9 +48,8 @@ class Block {
         static_assert(sizeof(T) % 4 == 0);
         std::uint32_t words[sizeof(T) / 4];
         memcpy(words, &mine, sizeof mine);
-        repeat<sizeof(T) / 4>([&](int i) {
-            words[i] = __shfl_xor_sync(0xffffffffU, words[i], distance);
-        });
+        repeat<sizeof(T) / 4>(
+            [&](int i) { words[i] = __shfl_xor_sync(0xffffffffU, words[i], distance); });
         T other;
         memcpy(&other, words, sizeof other);
         return other;

@@ -86,7 +86,9 @@ struct DecodeWord {
 struct DecodeBf16 {
     using Data = Chunk<8, 2>;
     template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) { return data.pattern(k); }
+    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
+        return data.pattern(k);
+    }
     ORCH_DEVICE static float value(Type, std::uint32_t pattern) {
         return std::bit_cast<float>(pattern << 16);
     }
@@ -95,7 +97,9 @@ struct DecodeBf16 {
 struct DecodeF16 {
     using Data = Chunk<8, 2>;
     template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) { return data.pattern(k); }
+    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
+        return data.pattern(k);
+    }
     ORCH_DEVICE static float value(Type, std::uint32_t pattern) {
         return target::f16_value(pattern);
     }
@@ -104,8 +108,8 @@ struct DecodeF16 {
 struct DecodeF64 {
     using Data = Chunk<4, 8>;
 
-    /// A finite double beyond f32 stays finite. The bits of a NaN are cut, as a CPU does it: a GPU's
-    /// own conversion forgets them.
+    /// A finite double beyond f32 stays finite. The bits of a NaN are cut, as a CPU does it: a
+    /// GPU's own conversion forgets them.
     template <class Chunk>
     ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
         const std::uint32_t high = data.words[2 * k + 1];
@@ -129,7 +133,9 @@ struct DecodeF64 {
 struct DecodeByte {
     using Data = Chunk<8, 1>;
     template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) { return data.pattern(k); }
+    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
+        return data.pattern(k);
+    }
     ORCH_DEVICE static float value(Type type, std::uint32_t pattern) {
         if (type == Type::i8) return static_cast<float>(static_cast<std::int8_t>(pattern));
         if (type == Type::e5m2) return target::f16_value(pattern << 8);

@@ -9,6 +9,7 @@
 #include "core/digest.hpp"
 #include "core/hash.hpp"
 #include "device/partial.hpp"
+#include "device/row_sums.hpp"
 #include "device/selection.hpp"
 
 namespace orch::device {
@@ -28,9 +29,9 @@ ORCH_DEVICE Item item_at(const Job& job, int index) {
         const int count = s.selected * s.row_col_groups;
         if (index < count) {
             item.slot = index / s.row_col_groups;
-            item.first_row = select_rows(job.side[item.side].rows, job.first_position,
-                                         job.selected_rows)
-                                 .row(item.slot);
+            item.first_row =
+                select_rows(job.side[item.side].rows, job.first_position, job.selected_rows)
+                    .row(item.slot);
             item.end_row = item.first_row + 1;
             take_cols(index % s.row_col_groups, s.cols_per_row_group);
             item.log_lanes = s.log_row_lanes;
@@ -59,9 +60,6 @@ ORCH_DEVICE Item item_at(const Job& job, int index) {
     return item;
 }
 
-/// Squares of a chunk that add up to less are all finite, and so are sums of a few chunks.
-inline constexpr float plain_energy = 1e35F;
-
 template <class Block>
 class ItemDigest {
   public:
@@ -82,11 +80,14 @@ class ItemDigest {
     ORCH_DEVICE Item prepared(Item item) const {
         const Operand& o = job_.side[item.side];
         item.base = o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
+        item.type = o.type;
+        item.cols = o.cols;
+        item.row_step = o.row_stride * size_of(o.type);
+        item.col_step = o.col_stride * size_of(o.type);
         item.tile = item.lanes() * columns_of_chunk(o.type);
-        const std::int64_t size = size_of(o.type);
         const std::uint64_t together =
-            item.base | static_cast<std::uint64_t>(o.rows > 1 ? o.row_stride * size : 0);
-        item.aligned = o.col_stride == 1 && together % (size == 1 ? 8 : 16) == 0;
+            item.base | static_cast<std::uint64_t>(o.rows > 1 ? item.row_step : 0);
+        item.aligned = o.col_stride == 1 && together % (size_of(o.type) == 1 ? 8 : 16) == 0;
         item.project = item.side == 1 && job_.probes != 0;
         item.keeps_columns = item.project || item.slot == Item::probes;
         return item;
@@ -108,27 +109,6 @@ class ItemDigest {
             if (item_.slot == Item::probes) store_probes(col);
         }
         if (item_.slot != Item::probes) finish(to);
-    }
-
-    /// Some rows of one tile of columns.
-    struct Batch {
-        std::int64_t first_col;
-        std::int64_t first_row;
-        int rows;
-        bool first_of_item;
-        bool first_of_tile;
-    };
-
-    /// Of a thread within the tile.
-    struct Place {
-        int x;  ///< chunk
-        int y;  ///< row, of those at once
-    };
-
-    ORCH_DEVICE Place place_of(int thread) const {
-        if (!item_.along_rows) return {thread & (item_.lanes() - 1), thread >> item_.log_lanes};
-        const int rows = item_.rows_at_once();
-        return {thread / rows, thread & (rows - 1)};
     }
 
     ORCH_DEVICE void fill_table(std::int64_t first_row, int rows, bool first_of_item) {
@@ -155,252 +135,32 @@ class ItemDigest {
     }
 
     ORCH_DEVICE void add_rows(const Batch& batch) {
-        switch (operand().type) {
+        block_.each([&](int thread, State& state) {
+            // By way of memory, as the functions of the types stay functions: each has all the
+            // registers, and what one needs is not kept for the others.
+            State in_memory = state;
+            add(batch, thread, in_memory);
+            state = in_memory;
+        });
+    }
+
+    ORCH_DEVICE void add(const Batch& batch, int thread, State& state) {
+        Shared& shared = block_.shared();
+        switch (item_.type) {
             case Type::f32:
             case Type::i32:
-                return add_rows_of<DecodeWord>(batch);
+                return add_rows_of<DecodeWord>(shared, batch, thread, state);
             case Type::f64:
-                return add_rows_of<DecodeF64>(batch);
+                return add_rows_of<DecodeF64>(shared, batch, thread, state);
             case Type::f16:
-                return add_rows_of<DecodeF16>(batch);
+                return add_rows_of<DecodeF16>(shared, batch, thread, state);
             case Type::bf16:
-                return add_rows_of<DecodeBf16>(batch);
+                return add_rows_of<DecodeBf16>(shared, batch, thread, state);
             case Type::e4m3:
             case Type::e5m2:
             case Type::i8:
-                return add_rows_of<DecodeByte>(batch);
+                return add_rows_of<DecodeByte>(shared, batch, thread, state);
         }
-    }
-
-    template <class Decoder>
-    ORCH_DEVICE void add_rows_of(const Batch& batch) {
-        block_.each([&](int thread, State& state) {
-            const Place place = place_of(thread);
-            Columns<Decoder::Data::columns> columns(
-                batch.first_col + place.x * Decoder::Data::columns, item_.end_col);
-            if (item_.slot == Item::probes) {
-                add_to_probes<Decoder>(batch, place, columns);
-            } else {
-                add_to_digest<Decoder>(batch, place, columns, state);
-            }
-            store_columns(batch, place, columns);
-        });
-    }
-
-    /// The columns of a thread, in registers.
-    template <int Width>
-    struct Columns {
-        static constexpr int width = Width;
-        std::int64_t first;
-        int valid;
-        std::uint32_t multiplier[width];  ///< its top bit is the sign in the sketch
-        float sums[width] = {};           ///< of rows with their signs
-
-        ORCH_DEVICE Columns(std::int64_t first_col, std::int64_t end_col) : first(first_col) {
-            const std::int64_t left = end_col - first_col;
-            valid = left < width ? static_cast<int>(left) : width;
-            repeat<width>([&](int k) {
-                multiplier[k] = feature_hash(static_cast<std::uint32_t>(first_col + k)) | 1U;
-            });
-        }
-    };
-
-    /// The chunks of a thread, down the rows.
-    struct Walk {
-        const char* at;
-        std::int64_t step;      ///< bytes from one to the next
-        std::int64_t col_step;  ///< bytes from one element to the next
-        int rows_at_once;
-        int rows;  ///< of the batch; 0: the thread has no columns there
-    };
-
-    template <int Width>
-    ORCH_DEVICE Walk walk_of(const Batch& batch, const Place& place,
-                             const Columns<Width>& columns) const {
-        const std::int64_t col_step = operand().col_stride * size_of(operand().type);
-        const std::int64_t row_step = operand().row_stride * size_of(operand().type);
-        const std::int64_t start =
-            (batch.first_row + place.y) * row_step + columns.first * col_step;
-        const int rows_at_once = item_.rows_at_once();
-        return {reinterpret_cast<const char*>(item_.base + static_cast<std::uint64_t>(start)),
-                row_step * rows_at_once, col_step, rows_at_once,
-                columns.valid > 0 && item_.base != 0 ? batch.rows : 0};
-    }
-
-    template <class Decoder>
-    ORCH_DEVICE void add_to_digest(const Batch& batch, const Place& place,
-                                   Columns<Decoder::Data::columns>& columns, State& state) {
-        using Data = typename Decoder::Data;
-        constexpr int in_flight = Data::bytes > 16 ? 1 : 2;
-        Walk walk = walk_of(batch, place, columns);
-        const bool whole = columns.valid == Data::columns;
-        const bool vectors = item_.aligned && whole;
-        // What is not aligned is loaded element by element: so many loads that one row at a time
-        // keeps the memory busy.
-        const int together = vectors ? in_flight : 1;
-        Best best;
-        for (int first = place.y; first < walk.rows; first += together * walk.rows_at_once) {
-            Data data[in_flight];
-            const auto is_row = [&](int u) {
-                return u < together && first + u * walk.rows_at_once < walk.rows;
-            };
-            if (vectors) {
-                repeat<in_flight>([&](int u) {
-                    if (is_row(u)) data[u].load_aligned(walk.at + u * walk.step);
-                });
-            } else {
-                data[0].load_elements(walk.at, walk.col_step, columns.valid);
-            }
-            float energy = 0;
-            float sum = 0;
-            std::uint32_t odd = 0;
-            repeat<in_flight>([&](int u) {
-                const int r = first + u * walk.rows_at_once;
-                if (!is_row(u)) return;
-                if (!whole || !add_plain<Decoder>(data[u], r, columns, state, best, energy, sum))
-                    odd |= 1U << u;
-            });
-            state.energy += static_cast<double>(energy);
-            state.sum += static_cast<double>(sum);
-            for (int u = 0; odd != 0; ++u, odd >>= 1) {
-                if ((odd & 1U) == 0) continue;
-                add_odd<Decoder>(walk.at + u * walk.step, walk.col_step,
-                                 first + u * walk.rows_at_once, columns, state, best);
-            }
-            walk.at += together * walk.step;
-        }
-        if (best.place < 0) return;
-        const std::int64_t row = batch.first_row + best.place / Data::columns;
-        const std::int64_t col = columns.first + best.place % Data::columns;
-        state.largest = larger_of(state.largest, {best.value, 0, row * operand().cols + col});
-    }
-
-    /// The largest of a batch: rows and columns come in order, so the first one stays.
-    struct Best {
-        float value = -__builtin_inff();
-        int place = -1;  ///< row of the batch * columns of a chunk + column
-
-        ORCH_DEVICE void offer(float other, int at) {
-            if (!(other > value)) return;
-            value = other;
-            place = at;
-        }
-    };
-
-    /// A whole chunk of finite values of usual size; false, and nothing done, if it is not.
-    template <class Decoder>
-    ORCH_DEVICE bool add_plain(const typename Decoder::Data& data, int r,
-                               Columns<Decoder::Data::columns>& columns, State& state, Best& best,
-                               float& energy, float& sum) {
-        constexpr int width = Decoder::Data::columns;
-        float value[width];
-        float squares[2] = {};
-        float sums[2] = {};
-        repeat<width>([&](int k) {
-            value[k] = Decoder::value(operand().type, Decoder::pattern(data, k));
-            squares[k % 2] += value[k] * value[k];
-            sums[k % 2] += value[k];
-        });
-        if (!(squares[0] + squares[1] < plain_energy)) return false;
-        energy += squares[0] + squares[1];
-        sum += sums[0] + sums[1];
-        const RowEntry& row = block_.shared().row[r];
-        std::uint64_t hash = 0;
-        float low = value[0];
-        float high = value[0];
-        repeat<width>([&](int k) {
-            hash += static_cast<std::uint64_t>(Decoder::pattern(data, k)) * columns.multiplier[k];
-            low = target::smaller(low, value[k]);
-            high = target::larger(high, value[k]);
-            columns.sums[k] += row.sign * value[k];
-        });
-        state.hash += hash * row.multiplier;
-        state.min = target::smaller(state.min, low);
-        if (high > best.value) {  // seldom
-            int index = 0;
-            repeat<width>([&](int k) {
-                index = value[width - 1 - k] == high ? width - 1 - k : index;
-            });
-            best.offer(high, r * width + index);
-        }
-        return true;
-    }
-
-    /// Any chunk: of fewer columns, with values that are not finite, or with huge ones. Rare, so it
-    /// is small instead of fast: it reads the chunk again, element by element.
-    template <class Decoder>
-    ORCH_DEVICE void add_odd(const char* from, std::int64_t col_step, int r,
-                             Columns<Decoder::Data::columns>& columns, State& state, Best& best) {
-        constexpr int width = Decoder::Data::columns;
-        constexpr std::uint32_t infinity_bits = 0x7f800000U;
-        Shared& shared = block_.shared();
-        const RowEntry& row = shared.row[r];
-        std::uint64_t hash = 0;
-        for (int k = 0; k < columns.valid; ++k, from += col_step) {
-            typename Decoder::Data::Element element;
-            element.load(from);
-            const std::uint32_t pattern = Decoder::pattern(element, 0);
-            hash += static_cast<std::uint64_t>(pattern) *
-                    (feature_hash(static_cast<std::uint32_t>(columns.first + k)) | 1U);
-            const float value = Decoder::value(operand().type, pattern);
-            const auto bits = std::bit_cast<std::uint32_t>(value);
-            if ((bits & infinity_bits) == infinity_bits) {
-                std::uint64_t* counter = (bits & 0x007fffffU) != 0 ? &shared.nan
-                                         : (bits >> 31) != 0       ? &shared.neg_inf
-                                                                   : &shared.pos_inf;
-                target::fetch_add(counter, std::uint64_t{1});
-                continue;
-            }
-            const float square = value * value;
-            state.energy += square < plain_energy
-                                ? static_cast<double>(square)
-                                : static_cast<double>(value) * static_cast<double>(value);
-            state.sum += static_cast<double>(value);
-            state.min = target::smaller(state.min, value);
-            best.offer(value, r * width + k);
-            repeat<width>([&](int i) { columns.sums[i] += i == k ? row.sign * value : 0; });
-        }
-        state.hash += hash * row.multiplier;
-    }
-
-    /// Row n of a weight belongs to probe n mod 16: so does all that a thread sees of it.
-    template <class Decoder>
-    ORCH_DEVICE void add_to_probes(const Batch& batch, const Place& place,
-                                   Columns<Decoder::Data::columns>& columns) {
-        using Data = typename Decoder::Data;
-        Walk walk = walk_of(batch, place, columns);
-        const bool vectors = item_.aligned && columns.valid == Data::columns;
-        for (int r = place.y; r < walk.rows; r += walk.rows_at_once) {
-            Data data;
-            if (vectors) {
-                data.load_aligned(walk.at);
-            } else {
-                data.load_elements(walk.at, walk.col_step, columns.valid);
-            }
-            walk.at += walk.step;
-            const float sign = block_.shared().row[r].sign;
-            repeat<Data::columns>([&](int k) {
-                columns.sums[k] +=
-                    sign * Decoder::value(operand().type, Decoder::pattern(data, k));
-            });
-        }
-    }
-
-    template <int Width>
-    ORCH_DEVICE void store_columns(const Batch& batch, const Place& place,
-                                   const Columns<Width>& columns) {
-        Shared& shared = block_.shared();
-        float* own = shared.columns + place.y * item_.tile + place.x * Width;
-        repeat<Width>([&](int k) {
-            const int col = place.x * Width + k;
-            float& bucket = shared.buckets[col % sketch_size * bucket_pitch + col / sketch_size +
-                                           place.y * (item_.tile / sketch_size)];
-            const float signed_sum =
-                (columns.multiplier[k] >> 31) != 0 ? -columns.sums[k] : columns.sums[k];
-            bucket = batch.first_of_item ? signed_sum : bucket + signed_sum;
-            if (item_.keeps_columns)
-                own[k] = batch.first_of_tile ? columns.sums[k] : own[k] + columns.sums[k];
-        });
     }
 
     /// Adds the tile's sum of rows, times the probes. A warp has one probe, or a part of one.
@@ -413,9 +173,7 @@ class ItemDigest {
                     float sums[4] = {};
                     int y = 0;
                     for (; y + 4 <= rows; y += 4) {
-                        repeat<4>([&](int i) {
-                            sums[i] += columns[(y + i) * item_.tile + c];
-                        });
+                        repeat<4>([&](int i) { sums[i] += columns[(y + i) * item_.tile + c]; });
                     }
                     for (; y < rows; ++y)
                         sums[0] += columns[y * item_.tile + c];
@@ -438,9 +196,8 @@ class ItemDigest {
                  c += 4 * warp_threads * parts) {
                 std::uint32_t factor[4];
                 target::load_16(factor, probe + c);
-                repeat<4>([&](int i) {
-                    sums[i] += columns[c + i] * std::bit_cast<float>(factor[i]);
-                });
+                repeat<4>(
+                    [&](int i) { sums[i] += columns[c + i] * std::bit_cast<float>(factor[i]); });
             }
             state.part = static_cast<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
         });

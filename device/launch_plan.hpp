@@ -60,11 +60,9 @@ inline Split split(const Operand& o, const Wanted& wanted) {
     const std::int64_t chunks = divide_up(o.cols, width);
     // A tile of a whole number of sketch buckets: a thread then has the same ones in every tile.
     const int fewest = log_floor(sketch_size / width);
-    const int for_cols = std::clamp(log_floor(chunks) + (std::has_single_bit(
-                                                             static_cast<std::uint64_t>(chunks))
-                                                             ? 0
-                                                             : 1),
-                                    fewest, log_threads);
+    const int for_cols = std::clamp(
+        log_floor(chunks) + (std::has_single_bit(static_cast<std::uint64_t>(chunks)) ? 0 : 1),
+        fewest, log_threads);
     s.along_rows = o.rows > 1 && std::abs(o.row_stride) < std::abs(o.col_stride);
     // A warp reads 512 bytes of one row: wide enough for the memory, and of narrow pieces fewer
     // probes have to be read.
@@ -78,10 +76,9 @@ inline Split split(const Operand& o, const Wanted& wanted) {
     const std::int64_t tiles = divide_up(o.cols, tile);
     s.cols_per_group = divide_up(tiles, std::min(tiles, wanted.items)) * tile;
     s.col_groups = static_cast<std::int32_t>(divide_up(o.cols, s.cols_per_group));
-    const std::int64_t most_row_groups = std::clamp<std::int64_t>(
-        wanted.items / s.col_groups, 1, divide_up(o.rows, rows_at_once));
-    s.rows_per_group =
-        divide_up(divide_up(o.rows, most_row_groups), rows_at_once) * rows_at_once;
+    const std::int64_t most_row_groups =
+        std::clamp<std::int64_t>(wanted.items / s.col_groups, 1, divide_up(o.rows, rows_at_once));
+    s.rows_per_group = divide_up(divide_up(o.rows, most_row_groups), rows_at_once) * rows_at_once;
     s.row_groups = static_cast<std::int32_t>(divide_up(o.rows, s.rows_per_group));
 
     if (wanted.probing) {
@@ -97,9 +94,9 @@ inline Split split(const Operand& o, const Wanted& wanted) {
     const std::int64_t row_tile = static_cast<std::int64_t>(width) << s.log_row_lanes;
     const std::int64_t row_tiles = divide_up(o.cols, row_tile);
     const std::int64_t groups =
-        wanted.items == 1 ? 1
-                          : std::min<std::int64_t>(divide_up(row_tiles, tiles_per_row_item),
-                                                   most_row_col_groups);
+        wanted.items == 1
+            ? 1
+            : std::min<std::int64_t>(divide_up(row_tiles, tiles_per_row_item), most_row_col_groups);
     s.cols_per_row_group = divide_up(row_tiles, groups) * row_tile;
     s.row_col_groups = static_cast<std::int32_t>(divide_up(o.cols, s.cols_per_row_group));
     return s;
@@ -143,12 +140,12 @@ inline Launch plan_launch(Job& job, int multiprocessors) {
         if (side == 1 && job.probes != 0)
             bytes[side] += probe_count(o.rows) * probe_stride(o.cols) * 4;
     }
-    const auto split_all = [&](const std::int64_t (&items)[2]) {
+    const auto split_all = [&](const std::int64_t(&items)[2]) {
         job.items = 0;
         for (int side = 0; side < 2; ++side) {
             const bool probing = side == 0 && job.probes_out != 0;
-            job.split[side] = split(job.side[side], {items[side], probing, job.first_position,
-                                                     job.selected_rows});
+            job.split[side] = split(job.side[side],
+                                    {items[side], probing, job.first_position, job.selected_rows});
             job.items += items_of(job.split[side]);
         }
     };
@@ -164,9 +161,10 @@ inline Launch plan_launch(Job& job, int multiprocessors) {
     const double most = items_per_multiprocessor * multiprocessors;
     std::int64_t items[2] = {1, 1};
     for (int side = 0; side < 2; ++side) {
-        const auto share = static_cast<std::int64_t>(most * (static_cast<double>(bytes[side]) / all));
-        items[side] = std::clamp<std::int64_t>(bytes[side] / item_bytes, 1,
-                                               std::max<std::int64_t>(share, 1));
+        const auto share =
+            static_cast<std::int64_t>(most * (static_cast<double>(bytes[side]) / all));
+        items[side] =
+            std::clamp<std::int64_t>(bytes[side] / item_bytes, 1, std::max<std::int64_t>(share, 1));
     }
     split_all(items);
     launch.grid = static_cast<std::uint32_t>(std::max(job.items, 1));

@@ -118,7 +118,11 @@ struct Item {
     std::int64_t end_row;
     std::int64_t first_col;
     std::int64_t end_col;
-    std::uint64_t base;  ///< of the operand
+    std::uint64_t base;  ///< of the operand, as all that follows
+    std::int64_t cols;
+    std::int64_t row_step;  ///< bytes
+    std::int64_t col_step;
+    Type type;
     int log_lanes;
     int tile;  ///< columns at once
     bool along_rows;

@@ -121,12 +121,12 @@ struct Split {
     std::int64_t cols_per_probe_group = 0;
     std::int32_t row_groups = 0;
     std::int32_t col_groups = 0;
-    std::int32_t selected = 0;    ///< rows with results of their own
+    std::int32_t selected = 0;        ///< rows with results of their own
     std::int32_t row_col_groups = 0;  ///< pieces of one selected row; 0: it is the total
     std::int32_t probe_groups = 0;    ///< pieces of the columns that probes are made of
-    std::uint8_t log_lanes = 0;      ///< threads side by side along a row
-    std::uint8_t log_row_lanes = 0;  ///< the same in a selected row
-    bool along_rows = false;         ///< neighbouring threads have neighbouring rows
+    std::uint8_t log_lanes = 0;       ///< threads side by side along a row
+    std::uint8_t log_row_lanes = 0;   ///< the same in a selected row
+    bool along_rows = false;          ///< neighbouring threads have neighbouring rows
 };
 
 struct Job {
@@ -142,8 +142,8 @@ struct Job {
     std::uint32_t op = 0;
     std::int32_t selected_rows = max_rows;  ///< at most; 1 = the last row alone
     std::int32_t values = 0;
-    bool sign_rows = true;  ///< false: all signs +, the sum of a weight's rows
-    Split split[2];         ///< made by plan_launch(), as the last thing before the launch
+    bool sign_rows = true;   ///< false: all signs +, the sum of a weight's rows
+    Split split[2];          ///< made by plan_launch(), as the last thing before the launch
     std::int32_t items = 0;  ///< likewise
 };
 

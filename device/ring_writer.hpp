@@ -70,9 +70,8 @@ ORCH_DEVICE void take_slot(const Job& job, Shared& shared) {
 ORCH_DEVICE void write_payload(const Job& job, const Shared& shared, int thread, Slot* slot) {
     for (int side = 0; side < 2; ++side) {
         const SideResult& result = shared.result[side];
-        const std::size_t bytes =
-            offsetof(SideResult, row) +
-            static_cast<std::size_t>(result.selected) * sizeof(RowResult);
+        const std::size_t bytes = offsetof(SideResult, row) +
+                                  static_cast<std::size_t>(result.selected) * sizeof(RowResult);
         const auto* from = reinterpret_cast<const std::uint64_t*>(&result);
         auto* to = reinterpret_cast<std::uint64_t*>(&slot->side[side]);
         static_assert(offsetof(SideResult, row) % 8 == 0 && sizeof(RowResult) % 8 == 0);
@@ -93,9 +92,8 @@ ORCH_DEVICE void write_payload(const Job& job, const Shared& shared, int thread,
         const std::int64_t size = size_of(o.type);
         for (std::int64_t c = thread; c < values; c += block_threads) {
             const std::int64_t at = (o.rows - 1) * o.row_stride + c * o.col_stride;
-            first[c] = element_value(
-                o.type,
-                reinterpret_cast<const char*>(base + static_cast<std::uint64_t>(at * size)));
+            first[c] = element_value(o.type, reinterpret_cast<const char*>(
+                                                 base + static_cast<std::uint64_t>(at * size)));
         }
     }
     if (thread != 0) return;

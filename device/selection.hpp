@@ -29,16 +29,14 @@ struct Selection {
     int count;
 
     ORCH_BOTH std::int64_t row(int slot) const {
-        return slot + 1 == count ? rows - 1
-                                 : spread_position(first_number + slot) - first_position;
+        return slot + 1 == count ? rows - 1 : spread_position(first_number + slot) - first_position;
     }
 };
 
 /// `rows` > 0.
 ORCH_BOTH Selection select_rows(std::int64_t rows, std::int64_t first_position, int at_most) {
     Selection selection{rows, first_position, spread_below(first_position), 0};
-    const int before_last =
-        spread_below(first_position + rows - 1) - selection.first_number;
+    const int before_last = spread_below(first_position + rows - 1) - selection.first_number;
     const int limit = (at_most > max_rows ? max_rows : at_most < 1 ? 1 : at_most) - 1;
     selection.count = (before_last < limit ? before_last : limit) + 1;
     return selection;

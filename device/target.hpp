@@ -9,9 +9,11 @@
 
 #if defined(__CUDACC__)
 #define ORCH_DEVICE __device__ __forceinline__
+#define ORCH_NOINLINE __device__ __noinline__
 #define ORCH_BOTH __host__ __device__ inline
 #else
 #define ORCH_DEVICE inline
+#define ORCH_NOINLINE inline
 #define ORCH_BOTH inline
 #endif
 
@@ -27,6 +29,15 @@ ORCH_DEVICE void repeat(const Body& body) {
 }
 
 namespace target {
+
+/// Tells the compiler where an object lies whose address went through a call.
+template <class T>
+ORCH_DEVICE T& in_shared(T& object) {
+#if defined(__CUDACC__)
+    __builtin_assume(__isShared(&object));
+#endif
+    return object;
+}
 
 ORCH_DEVICE float smaller(float a, float b) {
 #if defined(__CUDACC__)
@@ -47,7 +58,9 @@ ORCH_DEVICE float larger(float a, float b) {
 ORCH_DEVICE float f16_value(std::uint32_t bits) {
 #if defined(__CUDACC__)
     float value;
-    asm("{ .reg .b16 half; cvt.u16.u32 half, %1; cvt.f32.f16 %0, half; }" : "=f"(value) : "r"(bits));
+    asm("{ .reg .b16 half; cvt.u16.u32 half, %1; cvt.f32.f16 %0, half; }"
+        : "=f"(value)
+        : "r"(bits));
     return value;
 #else
     return f16_to_f32(static_cast<std::uint16_t>(bits));

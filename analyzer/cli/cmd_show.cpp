@@ -112,6 +112,23 @@ void weight_lines(std::string& out, const WeightRecord& weight) {
     if (weight.sketch) line(out, "  sketch", numbers(*weight.sketch, weight.sketch->size()));
 }
 
+/// So that a list can be wrapped; what stands in quotes is as it was.
+std::string with_spaces(std::string_view json) {
+    std::string text;
+    bool is_quoted = false;
+    for (std::size_t i = 0; i < json.size(); ++i) {
+        text += json[i];
+        const bool is_escape = is_quoted && json[i] == '\\' && i + 1 < json.size();
+        if (is_escape)
+            text += json[++i];
+        else if (json[i] == '"')
+            is_quoted = !is_quoted;
+        else if (json[i] == ',' && !is_quoted)
+            text += ' ';
+    }
+    return text;
+}
+
 /// What a record of the tracer says of itself, beside the keys that every line has.
 void fact_lines(std::string& out, std::string_view text) {
     constexpr std::string_view of_every_line[] = {"ts",    "team",  "checkpoint", "token_idx",
@@ -124,11 +141,9 @@ void fact_lines(std::string& out, std::string_view text) {
             std::end(of_every_line))
             continue;
         std::string_view word;
-        std::string said =
-            value.get(word) == simdjson::SUCCESS ? std::string{word} : simdjson::minify(value);
-        for (std::size_t at = said.find(','); at != std::string::npos; at = said.find(',', at + 2))
-            said.insert(at + 1, " ");
-        line(out, printable(key), printable(said));
+        const bool is_text = value.get(word) == simdjson::SUCCESS;
+        line(out, printable(key),
+             printable(is_text ? std::string{word} : with_spaces(simdjson::minify(value))));
     }
 }
 
@@ -169,7 +184,7 @@ int show(const Options& options, Context& context) {
     }
     if (found == 0) {
         throw UsageError(fmt::format(
-            "{}: none of its {} is so; 'orchtrace info' lists checkpoints and token positions",
+            "{}: none of its {} matches; 'orchtrace info' lists checkpoints and token positions",
             printable(options.trace), counted(trace.entries().size(), "record")));
     }
     if (options.limit != 0 && found > options.limit) {

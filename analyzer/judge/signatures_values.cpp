@@ -133,6 +133,7 @@ namespace {
 std::optional<Finding> find_common_size(const Suspect& suspect) {
     constexpr std::size_t enough = 4;
     constexpr double alike = 0.1;
+    if (!suspect.same_features) return {};
     if (suspect.step != Step::norm && suspect.step != Step::embedding) return {};
     std::vector<double> factors;
     for (const SuspectRow& row : suspect.rows)
@@ -152,7 +153,7 @@ std::optional<Finding> find_common_size(const Suspect& suspect) {
 
 std::optional<Finding> find_scale(const Suspect& suspect) {
     const std::vector<RowPair> rows = suspect.off_pairs();
-    if (rows.empty()) return {};
+    if (rows.empty()) return find_common_size(suspect);
     double factor = 0;
     double left = 0;
     double error = 0;
@@ -165,8 +166,8 @@ std::optional<Finding> find_scale(const Suspect& suspect) {
         for (const SuspectRow* row : suspect.off_rows())
             noise = std::max(noise, row->expected);
         // One row cannot tell a scale from a coincidence by its size alone; the residual can.
-        if (left > std::max(noise, 0.005 * error)) return {};
-        if (left > 0.25 * error) return find_common_size(suspect);
+        if (left > std::max(noise, 0.005 * error) || left > 0.25 * error)
+            return find_common_size(suspect);
     } else {
         const auto found = factor_of_sums(rows);
         if (!found) return {};

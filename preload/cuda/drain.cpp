@@ -64,7 +64,10 @@ bool make_proof(const CallInfo& info, const device::Slot& slot, const Digest& x,
     if (!info.with_probes || info.weight == nullptr || slot.sample != info.weight->digested_sample)
         return false;
     Projection projection;
-    projection.probes = {nullptr, info.product.weight.rows, info.product.weight.cols};
+    // A device address: it says that there are probes, and is never read.
+    const std::uint64_t probes = info.weight->probes.load(std::memory_order_relaxed);
+    projection.probes = {reinterpret_cast<const float*>(probes), info.product.weight.rows,
+                         info.product.weight.cols};
     device::to_projection(slot.side[1], projection);
     return prove(projection, x, y, info.product.alpha, proof);
 }

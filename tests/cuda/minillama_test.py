@@ -189,11 +189,12 @@ def graphs_may_be_left_alone(bench):
 @case
 def a_failure_of_ours_is_not_the_engines(bench):
     plain, _, _ = bench.run(traced=False)
-    for call in ("cuMemHostAlloc", "cuMemAlloc_v2", "cuModuleGetFunction", "cuStreamCreate", "cuMemsetD8Async"):
-        # The engine's own calls come first; the first that is ours fails.
-        lines = [json.loads(line) for line in bench.run(traced=False)[2].read_text().splitlines()]
-        own = sum(e["call"] == call for e in lines)
-        done, trace, _ = bench.run(FAKE_CUDA_FAIL=f"{call}:{own + 1}")
+    # Which of these calls is our first: the engine loads a module and asks for two kernels before its first product.
+    for call, nth in {"cuMemHostAlloc": 1, "cuMemAlloc_v2": 1, "cuModuleLoadData": 2, "cuModuleGetFunction": 3,
+                      "cuStreamCreate": 1, "cuMemsetD8Async": 1, "cuCtxGetCurrent": 1}.items():
+        done, trace, journal = bench.run(FAKE_CUDA_FAIL=f"{call}:{nth}")
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        check(any(e["call"] == call and e["result"] != 0 for e in lines), f"{call} did not fail")
         equal(done.stdout, plain.stdout, f"output with {call} failing")
         ledger = ledger_of(bench.records(trace))["classes"]["gemm"]
         equal(ledger["seen"], STEPS * PRODUCTS, f"{call}: products seen")

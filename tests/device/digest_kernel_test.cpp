@@ -97,9 +97,9 @@ void expect_as_core(const MatrixView& view, std::int64_t first_position = 0,
 }
 
 constexpr Kind device_kinds[] = {Kind::f32, Kind::f64, Kind::f16, Kind::bf16};
-constexpr Shape more_shapes[] = {{1, 1},    {1, 15},    {1, 16},    {2, 1},    {3, 17},
-                                 {4, 31},   {2, 1024},  {5, 1025},  {16, 64},  {300, 2049},
-                                 {1030, 70}, {2050, 3}, {1, 5000},  {1, 9000}, {7, 4096},
+constexpr Shape more_shapes[] = {{1, 1},     {1, 15},    {1, 16},    {2, 1},    {3, 17},
+                                 {4, 31},    {2, 1024},  {5, 1025},  {16, 64},  {300, 2049},
+                                 {1030, 70}, {2050, 3},  {1, 5000},  {1, 9000}, {7, 4096},
                                  {40, 4104}, {600, 128}, {33, 20000}};
 
 TEST(DigestKernel, IsAsCoreInEveryShapeAndType) {
@@ -112,8 +112,8 @@ TEST(DigestKernel, IsAsCoreInEveryShapeAndType) {
 TEST(DigestKernel, WithStridesIsAsCore) {
     for (Kind kind : device_kinds) {
         for (Shape shape : {Shape{1, 15}, {3, 17}, {40, 300}, {70, 1025}, {700, 40}}) {
-            for (Layout layout : {Layout{3, 1, false}, {8, 1, false}, {0, 2, false}, {0, 1, true},
-                                  {5, 1, true}}) {
+            for (Layout layout :
+                 {Layout{3, 1, false}, {8, 1, false}, {0, 2, false}, {0, 1, true}, {5, 1, true}}) {
                 expect_as_core(whole_numbers(kind, shape, layout).view, 100);
             }
         }
@@ -308,15 +308,20 @@ void expect_as_f32(Type type, Shape shape, const std::vector<Element>& elements,
     for (std::size_t i = 0; i < elements.size(); ++i) {
         floats.push_back(value(elements[i]));
         const auto cols = static_cast<std::size_t>(shape.cols);
-        hash += static_cast<std::uint64_t>(
-                    static_cast<std::make_unsigned_t<Element>>(elements[i])) *
-                (feature_hash(static_cast<std::uint32_t>(i % cols)) | 1U) *
-                position_multiplier(static_cast<std::int64_t>(i / cols));
+        hash +=
+            static_cast<std::uint64_t>(static_cast<std::make_unsigned_t<Element>>(elements[i])) *
+            (feature_hash(static_cast<std::uint32_t>(i % cols)) | 1U) *
+            position_multiplier(static_cast<std::int64_t>(i / cols));
     }
     const Buffer wanted = f32_buffer(shape, floats);
     Job job;
-    job.side[0] = {reinterpret_cast<std::uint64_t>(elements.data()), shape.rows, shape.cols,
-                   shape.cols, 1, type, false};
+    job.side[0] = {reinterpret_cast<std::uint64_t>(elements.data()),
+                   shape.rows,
+                   shape.cols,
+                   shape.cols,
+                   1,
+                   type,
+                   false};
     job.values = 5;
     const Record record = run_job(job);
     Digest digest = digest_of(wanted);
