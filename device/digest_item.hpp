@@ -139,12 +139,12 @@ class ItemDigest {
             // By way of memory, as the functions of the types stay functions: each has all the
             // registers, and what one needs is not kept for the others.
             State in_memory = state;
-            add(batch, thread, in_memory);
+            add_rows_by_type(batch, thread, in_memory);
             state = in_memory;
         });
     }
 
-    ORCH_DEVICE void add(const Batch& batch, int thread, State& state) {
+    ORCH_DEVICE void add_rows_by_type(const Batch& batch, int thread, State& state) {
         Shared& shared = block_.shared();
         switch (item_.type) {
             case Type::f32:

@@ -136,6 +136,10 @@ std::optional<Finding> find_common_size(const Suspect& suspect) {
     if (!suspect.same_features) return {};
     if (suspect.step != Step::norm && suspect.step != Step::embedding) return {};
     std::vector<double> factors;
+    std::vector<RowPair> rows;
+    for (const SuspectRow& row : suspect.rows)
+        rows.push_back(row.row);
+    if (fit_scale(rows).left > suspect.noise()) return {};
     for (const SuspectRow& row : suspect.rows)
         if (row.row.a.energy > 0) factors.push_back(std::sqrt(row.row.b.energy / row.row.a.energy));
     if (factors.size() < enough) return {};

@@ -65,7 +65,6 @@ class Indexer {
                 const std::size_t begin = chunk * chunk_size;
                 const std::size_t end = std::min(begin + chunk_size, file_.size());
                 reader.read(file_, begin, end, slot_of(chunk).chunk);
-                content_.forget(begin, end);
                 add_in_order(chunk);
             }
         } catch (...) {
@@ -87,15 +86,24 @@ class Indexer {
         std::unique_lock lock{guard_};
         slot_of(read).is_read = true;
         while (added_ < chunks_ && slot_of(added_).is_read && slot_of(added_).next == added_) {
-            Slot& slot = slot_of(added_++);
+            const std::size_t chunk = added_++;
+            Slot& slot = slot_of(chunk);
             add(slot);
             lock.unlock();
             copy_entries(slot);
+            forget_up_to(chunk + 1);
             lock.lock();
             slot.is_read = false;
             slot.next += slots_.size();
             changed_.notify_all();
         }
+    }
+
+    /// Nobody needs the text of these chunks any more. The last few were forgotten before, but
+    /// Linux maps large pages whole: who reads the next chunk brings back what is in front of it.
+    void forget_up_to(std::size_t chunk) const {
+        const std::size_t end = std::min(chunk * chunk_size, file_.size());
+        content_.forget(end - std::min(end, 4 * chunk_size), end);
     }
 
     void add(Slot& slot) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double smallest_normal_f32 = 0x1p-126;
 constexpr std::size_t chunks_in_wave = 32;
+constexpr std::uint64_t largest_page = std::uint64_t{2} << 20;
 /// All products without a name are one checkpoint here: each has a name of its own, its number.
 constexpr StringId nameless = std::numeric_limits<StringId>::max();
 
@@ -344,6 +345,11 @@ FileStats value_stats(const Trace& trace, const StatsOptions& options) {
                        });
         for (Partial& partial : partials)
             collected.add(partial, stats.garbage, options.list_garbage);
+        // The parsers forget what they read, but Linux maps large pages whole: with what others
+        // have forgotten.
+        const std::uint64_t begin = wave.front().offset;
+        trace.forget_text(begin - std::min(begin, largest_page),
+                          wave.back().offset + wave.back().length);
     }
     collected.finish(trace, stats);
     return stats;
