@@ -83,7 +83,7 @@ std::vector<double> read_sidecar(const std::filesystem::path& trace, const Sidec
 
 bool has_values(RecordKind kind) {
     return kind == RecordKind::log || kind == RecordKind::checkpoint || kind == RecordKind::gemm ||
-           kind == RecordKind::row;
+           kind == RecordKind::row || kind == RecordKind::copy;
 }
 
 struct Member {

@@ -145,7 +145,8 @@ std::optional<Finding> find_common_size(const Suspect& suspect) {
     if (factors.size() < enough) return {};
     const auto [least, most] = std::minmax_element(factors.begin(), factors.end());
     const double factor = median(factors);
-    if (*most - *least > alike * std::abs(factor - 1)) return {};
+    const double change = std::abs(factor - 1);
+    if (change < 4 * floors::f32 || *most - *least > alike * change) return {};
     return finding("scale", 0.85,
                    fmt::format("the sizes of all {} rows are {:.4g} to {:.4g} times the "
                                "reference's; their directions differ no more than noise does",

@@ -348,8 +348,8 @@ Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,
                 suspect.persists = persists_in(pass, suspect.label, suspect.error);
         }
         if (suspect.step == Step::attention)
-            for (auto& [position, row] : values_of(alignment, pass, suspect.layer))
-                suspect.values.emplace(std::pair{number, position}, std::move(row));
+            for (const auto& [position, row] : values_of(alignment, pass, suspect.layer))
+                suspect.values.emplace(std::pair{number, position}, row);
         suspect.passes.push_back(std::move(in_pass));
     }
     return suspect;

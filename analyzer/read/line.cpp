@@ -6,7 +6,7 @@
 namespace orch {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, RecordKind>, 8> kinds{{
+constexpr std::array<std::pair<std::string_view, RecordKind>, 9> kinds{{
     {"gemm", RecordKind::gemm},
     {"row", RecordKind::row},
     {"checkpoint", RecordKind::checkpoint},
@@ -15,6 +15,7 @@ constexpr std::array<std::pair<std::string_view, RecordKind>, 8> kinds{{
     {"header", RecordKind::header},
     {"ledger", RecordKind::ledger},
     {"blind_spot", RecordKind::blind_spot},
+    {"copy", RecordKind::copy},
 }};
 
 }  // namespace

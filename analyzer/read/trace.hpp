@@ -26,6 +26,7 @@ enum class RecordKind : std::uint8_t {
     weight,
     blind_spot,
     ledger,
+    copy,  ///< what left a GPU
     other,
 };
 

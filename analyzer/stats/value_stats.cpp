@@ -204,7 +204,7 @@ class Grouping {
 
 bool has_values(RecordKind kind) {
     return kind == RecordKind::log || kind == RecordKind::checkpoint || kind == RecordKind::gemm ||
-           kind == RecordKind::row;
+           kind == RecordKind::row || kind == RecordKind::copy;
 }
 
 Partial stats_of(const Trace& trace, std::span<const Entry> entries, const StatsOptions& options) {

@@ -1,7 +1,8 @@
 #include "preload/cuda/context.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
-#include <cstring>
 
 #include "core/hash.hpp"
 #include "core/trace.hpp"
@@ -13,7 +14,7 @@ namespace orch::cuda {
 namespace {
 
 constexpr unsigned non_blocking = 1;               // CU_STREAM_NON_BLOCKING
-constexpr unsigned portable_and_mapped = 1U | 2U;  // CU_MEMHOSTALLOC_PORTABLE | _DEVICEMAP
+constexpr unsigned portable_and_mapped = 1U | 2U;  // CU_MEMHOSTREGISTER_PORTABLE | _DEVICEMAP
 constexpr std::uint32_t ring_slots = 1024;
 
 constinit Contexts all;
@@ -66,10 +67,13 @@ std::uint64_t DeviceMemory::take(const Driver& driver, Stream own_stream,
 bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
     const RelaxedCapture relaxed(driver);
     void* module = nullptr;
-    void* ring = nullptr;
     const std::uint32_t slot_bytes =
         device::slot_bytes_for(static_cast<std::int32_t>(std::min(values, most_device_values)));
     const std::size_t bytes = device::ring_bytes(ring_slots, slot_bytes);
+    // Memory of our own, that the driver pins: it stays when the context goes, and the drain thread
+    // may be reading it in that moment.
+    void* ring = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ring == MAP_FAILED) return false;
     if (driver.ctx_get_device(&device_) != success ||
         driver.module_load_data(&module, device::fatbin().data()) != success) {
         session::blind_spot("device", device::fatbin().empty()
@@ -83,12 +87,11 @@ bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
         return false;
     }
     if (driver.stream_create(&own_stream_, non_blocking) != success ||
-        driver.mem_host_alloc(&ring, bytes, portable_and_mapped) != success ||
+        driver.mem_host_register(ring, bytes, portable_and_mapped) != success ||
         driver.mem_host_get_device_pointer(&ring_address_, ring, 0) != success) {
         session::blind_spot("device", "no pinned memory to be had: nothing is digested");
         return false;
     }
-    std::memset(ring, 0, bytes);
     auto* header = static_cast<device::RingHeader*>(ring);
     header->slots = ring_slots;
     header->slot_bytes = slot_bytes;

@@ -29,7 +29,7 @@ bool find_all(void* library) noexcept {
            find(library, "cuModuleLoadData", d.module_load_data) &&
            find(library, "cuModuleGetFunction", d.module_get_function) &&
            find(library, "cuMemAlloc_v2", d.mem_alloc) &&
-           find(library, "cuMemHostAlloc", d.mem_host_alloc) &&
+           find(library, "cuMemHostRegister_v2", d.mem_host_register) &&
            find(library, "cuMemHostGetDevicePointer_v2", d.mem_host_get_device_pointer) &&
            find(library, "cuMemsetD8Async", d.memset_d8_async) &&
            find(library, "cuStreamCreate", d.stream_create) &&

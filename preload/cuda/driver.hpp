@@ -31,7 +31,7 @@ struct Driver {
     int (*module_load_data)(void** module, const void* image);
     int (*module_get_function)(void** function, void* module, const char* name);
     int (*mem_alloc)(std::uint64_t* address, std::size_t size);
-    int (*mem_host_alloc)(void** address, std::size_t size, unsigned flags);
+    int (*mem_host_register)(void* address, std::size_t size, unsigned flags);
     int (*mem_host_get_device_pointer)(std::uint64_t* device, void* host, unsigned flags);
     int (*memset_d8_async)(std::uint64_t address, unsigned char value, std::size_t size,
                            Stream stream);

@@ -14,8 +14,9 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests/support"))
+sys.path += [str(ROOT / "tests/support"), str(ROOT / "tests/docs")]
 from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402
+from document import Conformity, Document  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
 ENGINES = ROOT / "scripts/engines"
@@ -175,6 +176,18 @@ def weights_are_written_once_and_products_proved(bench):
 
 
 @case
+def its_records_are_as_documented(bench):
+    conform = Conformity(Document(ROOT / "docs/FORMAT.md"))
+    for words in (["--graphs"], ["--fused"]):
+        for number, record in enumerate(bench.records(bench.run(*words)[1]), 1):
+            conform.record(f"line {number}", record)
+    equal(conform.problems, [], "what the document does not say")
+    unseen = {key for heading, key in conform.unseen() if heading == "copy"} - {"pass"}
+    equal(unseen, set(), "keys of a copy that were not seen")
+    check({"device", "stream", "graph", "replay"} <= conform.seen["gemm"], "keys of a product on a GPU were not seen")
+
+
+@case
 def graphs_may_be_left_alone(bench):
     for mode in ("report", "off"):
         plain, _, _ = bench.run("--graphs", traced=False)
@@ -190,7 +203,7 @@ def graphs_may_be_left_alone(bench):
 def a_failure_of_ours_is_not_the_engines(bench):
     plain, _, _ = bench.run(traced=False)
     # Which of these calls is our first: the engine loads a module and asks for two kernels before its first product.
-    for call, nth in {"cuMemHostAlloc": 1, "cuMemAlloc_v2": 1, "cuModuleLoadData": 2, "cuModuleGetFunction": 3,
+    for call, nth in {"cuMemHostRegister_v2": 1, "cuMemAlloc_v2": 1, "cuModuleLoadData": 2, "cuModuleGetFunction": 3,
                       "cuStreamCreate": 1, "cuMemsetD8Async": 1, "cuCtxGetCurrent": 1}.items():
         done, trace, journal = bench.run(FAKE_CUDA_FAIL=f"{call}:{nth}")
         lines = [json.loads(line) for line in journal.read_text().splitlines()]

@@ -377,10 +377,10 @@ TEST(DigestKernel, IsTheSameInWhateverOrderBlocksRun) {
             EXPECT_EQ(a.energy, b.energy);
             EXPECT_EQ(a.sum, b.sum);
             EXPECT_EQ(a.argmax, b.argmax);
-            EXPECT_EQ(std::memcmp(a.mixed, b.mixed, sizeof a.mixed), 0);
+            EXPECT_TRUE(std::ranges::equal(a.mixed, b.mixed));
             ASSERT_EQ(a.selected, b.selected);
             for (int i = 0; i < a.selected; ++i)
-                EXPECT_EQ(std::memcmp(a.row[i].sketch, b.row[i].sketch, sizeof a.row[i].sketch), 0);
+                EXPECT_TRUE(std::ranges::equal(a.row[i].sketch, b.row[i].sketch));
         }
         EXPECT_EQ(usual.slot.sample, other.slot.sample);
     }

@@ -73,7 +73,9 @@ Scalar scalar(const Handle& handle, const void* value, int type) {
 Matrix matrix(const void* data, int type, std::int64_t ld, std::int64_t stride = 0) {
     return {data, type, ld, stride, false, false};
 }
-Matrix batched(const void* const* data, int type, std::int64_t ld) { return {data, type, ld, 0, true, false}; }
+Matrix batched(const void* const* data, int type, std::int64_t ld) {
+    return {data, type, ld, 0, true, false};
+}
 
 /// What every product has; scale is the type of alpha and beta.
 struct Request {
@@ -93,18 +95,26 @@ bool nests() {
     return value;
 }
 
-int blas_status(int error) { return error == ok ? blas_ok : error == invalid_handle ? blas_invalid_value : blas_execution_failed; }
+int blas_status(int error) {
+    return error == ok               ? blas_ok
+           : error == invalid_handle ? blas_invalid_value
+                                     : blas_execution_failed;
+}
 
 int multiply(Call& call, void* handle_value, const Request& r) {
     Handle handle;
     if (!read_handle(handle_value, &handle)) return blas_not_initialized;
     const auto bad_trans = [](int t) { return t < 0 || t > 2; };
-    if (bad_trans(r.transa) || bad_trans(r.transb) || r.m < 0 || r.n < 0 || r.k < 0 || r.batch < 0) {
+    if (bad_trans(r.transa) || bad_trans(r.transb) || r.m < 0 || r.n < 0 || r.k < 0 ||
+        r.batch < 0) {
         return blas_invalid_value;
     }
-    const auto at_least = [](std::int64_t ld, std::int64_t rows) { return ld >= std::max<std::int64_t>(1, rows); };
-    if (!at_least(r.a.ld, r.transa == 0 ? r.m : r.k) || !at_least(r.b.ld, r.transb == 0 ? r.k : r.n) ||
-        !at_least(r.c.ld, r.m) || r.alpha == nullptr || r.beta == nullptr) {
+    const auto at_least = [](std::int64_t ld, std::int64_t rows) {
+        return ld >= std::max<std::int64_t>(1, rows);
+    };
+    if (!at_least(r.a.ld, r.transa == 0 ? r.m : r.k) ||
+        !at_least(r.b.ld, r.transb == 0 ? r.k : r.n) || !at_least(r.c.ld, r.m) ||
+        r.alpha == nullptr || r.beta == nullptr) {
         return blas_invalid_value;
     }
     if (size_of(r.a.type) == 0 || size_of(r.b.type) == 0 || size_of(r.c.type) == 0 || r.scale < 0) {
@@ -112,24 +122,53 @@ int multiply(Call& call, void* handle_value, const Request& r) {
     }
     if (r.m == 0 || r.n == 0 || r.batch == 0) return blas_ok;
     if (nests() && nested_matmul(call.major()) != nullptr && r.batch == 1 && !r.a.indirect) {
-        const NestedProduct product{r.transa, r.transb, r.m,       r.n,      r.k,       r.alpha, r.a.data,
-                                    r.a.type, r.a.ld,   r.b.data,  r.b.type, r.b.ld,    r.beta,  const_cast<void*>(r.c.data),
-                                    r.c.type, r.c.ld,   r.compute, r.scale,  handle.device_scalars, handle.stream};
+        const NestedProduct product{r.transa,
+                                    r.transb,
+                                    r.m,
+                                    r.n,
+                                    r.k,
+                                    r.alpha,
+                                    r.a.data,
+                                    r.a.type,
+                                    r.a.ld,
+                                    r.b.data,
+                                    r.b.type,
+                                    r.b.ld,
+                                    r.beta,
+                                    const_cast<void*>(r.c.data),
+                                    r.c.type,
+                                    r.c.ld,
+                                    r.compute,
+                                    r.scale,
+                                    handle.device_scalars,
+                                    handle.stream};
         return nested_matmul(call.major())(product);
     }
-    Gemm gemm{r.transa, r.transb, r.m, r.n, r.k, scalar(handle, r.alpha, r.scale), scalar(handle, r.beta, r.scale),
-              r.a, r.b, r.c, r.c, r.batch, {}};
+    Gemm gemm{r.transa,
+              r.transb,
+              r.m,
+              r.n,
+              r.k,
+              scalar(handle, r.alpha, r.scale),
+              scalar(handle, r.beta, r.scale),
+              r.a,
+              r.b,
+              r.c,
+              r.c,
+              r.batch,
+              {}};
     const Op op{NodeKind::kernel, call.name(), [gemm] { compute(gemm); }, nullptr, 0};
     return blas_status(submit(call, handle.stream, op));
 }
 
-int multiply_vector(Call& call, void* handle_value, int type, int trans, std::int64_t m, std::int64_t n,
-                    const void* alpha, const void* a, std::int64_t lda, const void* x, std::int64_t incx,
-                    const void* beta, void* y, std::int64_t incy) {
+int multiply_vector(Call& call, void* handle_value, int type, int trans, std::int64_t m,
+                    std::int64_t n, const void* alpha, const void* a, std::int64_t lda,
+                    const void* x, std::int64_t incx, const void* beta, void* y,
+                    std::int64_t incy) {
     Handle handle;
     if (!read_handle(handle_value, &handle)) return blas_not_initialized;
-    if (trans < 0 || trans > 2 || m < 0 || n < 0 || lda < std::max<std::int64_t>(1, m) || incx == 0 || incy == 0 ||
-        alpha == nullptr || beta == nullptr) {
+    if (trans < 0 || trans > 2 || m < 0 || n < 0 || lda < std::max<std::int64_t>(1, m) ||
+        incx == 0 || incy == 0 || alpha == nullptr || beta == nullptr) {
         return blas_invalid_value;
     }
     if (m == 0 || n == 0) return blas_ok;
@@ -154,7 +193,8 @@ int multiply_vector(Call& call, void* handle_value, int type, int trans, std::in
             store(y, type, target, sum);
         }
     };
-    return blas_status(submit(call, handle.stream, {NodeKind::kernel, call.name(), run, nullptr, 0}));
+    return blas_status(
+        submit(call, handle.stream, {NodeKind::kernel, call.name(), run, nullptr, 0}));
 }
 
 constexpr int compute_32f = 68;
@@ -203,7 +243,9 @@ const char* cublasGetStatusName(Call&, int status) {
             return "CUBLAS_STATUS_INTERNAL_ERROR";
     }
 }
-const char* cublasGetStatusString(Call& call, int status) { return cublasGetStatusName(call, status); }
+const char* cublasGetStatusString(Call& call, int status) {
+    return cublasGetStatusName(call, status);
+}
 int cublasSetStream_v2(Call& call, void* handle, void* stream) {
     {
         const Lock lock(world());
@@ -239,12 +281,13 @@ int cublasGetAtomicsMode(Call&, void* handle, int* mode) {
 }
 
 // One line per type: the signatures differ in nothing else.
-#define FAKE_GEMM(NAME, TYPE, COMPUTE)                                                                             \
-    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k, const void* alpha, \
-             const void* a, int64_t lda, const void* b, int64_t ldb, const void* beta, void* c, int64_t ldc) {     \
-        return multiply(call, handle,                                                                              \
-                        {transa, transb, m, n, k, alpha, matrix(a, TYPE, lda), matrix(b, TYPE, ldb), beta,         \
-                         matrix(c, TYPE, ldc), 1, TYPE, COMPUTE});                                                 \
+#define FAKE_GEMM(NAME, TYPE, COMPUTE)                                                          \
+    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k, \
+             const void* alpha, const void* a, int64_t lda, const void* b, int64_t ldb,         \
+             const void* beta, void* c, int64_t ldc) {                                          \
+        return multiply(call, handle,                                                           \
+                        {transa, transb, m, n, k, alpha, matrix(a, TYPE, lda),                  \
+                         matrix(b, TYPE, ldb), beta, matrix(c, TYPE, ldc), 1, TYPE, COMPUTE});  \
     }
 FAKE_GEMM(cublasSgemm_v2, r32f, compute_32f)
 FAKE_GEMM(cublasDgemm_v2, r64f, compute_64f)
@@ -252,63 +295,75 @@ FAKE_GEMM(cublasCgemm_v2, c32f, compute_32f)
 FAKE_GEMM(cublasZgemm_v2, c64f, compute_64f)
 FAKE_GEMM(cublasHgemm, r16f, compute_16f)
 
-#define FAKE_GEMM_STRIDED(NAME, TYPE, COMPUTE)                                                                      \
-    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k, const void* alpha,  \
-             const void* a, int64_t lda, long long stride_a, const void* b, int64_t ldb, long long stride_b,        \
-             const void* beta, void* c, int64_t ldc, long long stride_c, int64_t batch) {                           \
-        return multiply(call, handle,                                                                               \
-                        {transa, transb, m, n, k, alpha, matrix(a, TYPE, lda, stride_a),                            \
-                         matrix(b, TYPE, ldb, stride_b), beta, matrix(c, TYPE, ldc, stride_c), batch, TYPE, COMPUTE}); \
+#define FAKE_GEMM_STRIDED(NAME, TYPE, COMPUTE)                                                  \
+    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k, \
+             const void* alpha, const void* a, int64_t lda, long long stride_a, const void* b,  \
+             int64_t ldb, long long stride_b, const void* beta, void* c, int64_t ldc,           \
+             long long stride_c, int64_t batch) {                                               \
+        return multiply(call, handle,                                                           \
+                        {transa, transb, m, n, k, alpha, matrix(a, TYPE, lda, stride_a),        \
+                         matrix(b, TYPE, ldb, stride_b), beta, matrix(c, TYPE, ldc, stride_c),  \
+                         batch, TYPE, COMPUTE});                                                \
     }
 FAKE_GEMM_STRIDED(cublasSgemmStridedBatched, r32f, compute_32f)
 FAKE_GEMM_STRIDED(cublasDgemmStridedBatched, r64f, compute_64f)
 FAKE_GEMM_STRIDED(cublasHgemmStridedBatched, r16f, compute_16f)
 
-#define FAKE_GEMM_BATCHED(NAME, TYPE, COMPUTE)                                                                     \
-    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k, const void* alpha, \
-             const void* const* a, int64_t lda, const void* const* b, int64_t ldb, const void* beta,               \
-             void* const* c, int64_t ldc, int64_t batch) {                                                         \
-        return multiply(call, handle,                                                                              \
-                        {transa, transb, m, n, k, alpha, batched(a, TYPE, lda), batched(b, TYPE, ldb), beta,       \
-                         batched(c, TYPE, ldc), batch, TYPE, COMPUTE});                                            \
+#define FAKE_GEMM_BATCHED(NAME, TYPE, COMPUTE)                                                   \
+    int NAME(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k,  \
+             const void* alpha, const void* const* a, int64_t lda, const void* const* b,         \
+             int64_t ldb, const void* beta, void* const* c, int64_t ldc, int64_t batch) {        \
+        return multiply(                                                                         \
+            call, handle,                                                                        \
+            {transa, transb, m, n, k, alpha, batched(a, TYPE, lda), batched(b, TYPE, ldb), beta, \
+             batched(c, TYPE, ldc), batch, TYPE, COMPUTE});                                      \
     }
 FAKE_GEMM_BATCHED(cublasSgemmBatched, r32f, compute_32f)
 FAKE_GEMM_BATCHED(cublasDgemmBatched, r64f, compute_64f)
 FAKE_GEMM_BATCHED(cublasHgemmBatched, r16f, compute_16f)
 
 int cublasSgemmEx(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k,
-                  const void* alpha, const void* a, int a_type, int64_t lda, const void* b, int b_type, int64_t ldb,
-                  const void* beta, void* c, int c_type, int64_t ldc) {
-    return multiply(call, handle, {transa, transb, m, n, k, alpha, matrix(a, a_type, lda), matrix(b, b_type, ldb),
-                                   beta, matrix(c, c_type, ldc), 1, r32f, compute_32f});
+                  const void* alpha, const void* a, int a_type, int64_t lda, const void* b,
+                  int b_type, int64_t ldb, const void* beta, void* c, int c_type, int64_t ldc) {
+    return multiply(call, handle,
+                    {transa, transb, m, n, k, alpha, matrix(a, a_type, lda), matrix(b, b_type, ldb),
+                     beta, matrix(c, c_type, ldc), 1, r32f, compute_32f});
 }
 int cublasGemmEx(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k,
-                 const void* alpha, const void* a, int a_type, int64_t lda, const void* b, int b_type, int64_t ldb,
-                 const void* beta, void* c, int c_type, int64_t ldc, int compute, int) {
-    return multiply(call, handle, {transa, transb, m, n, k, alpha, matrix(a, a_type, lda), matrix(b, b_type, ldb),
-                                   beta, matrix(c, c_type, ldc), 1, scale_type(compute, c_type), compute});
+                 const void* alpha, const void* a, int a_type, int64_t lda, const void* b,
+                 int b_type, int64_t ldb, const void* beta, void* c, int c_type, int64_t ldc,
+                 int compute, int) {
+    return multiply(call, handle,
+                    {transa, transb, m, n, k, alpha, matrix(a, a_type, lda), matrix(b, b_type, ldb),
+                     beta, matrix(c, c_type, ldc), 1, scale_type(compute, c_type), compute});
 }
-int cublasGemmStridedBatchedEx(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k,
-                               const void* alpha, const void* a, int a_type, int64_t lda, long long stride_a,
-                               const void* b, int b_type, int64_t ldb, long long stride_b, const void* beta, void* c,
-                               int c_type, int64_t ldc, long long stride_c, int64_t batch, int compute, int) {
+int cublasGemmStridedBatchedEx(Call& call, void* handle, int transa, int transb, int64_t m,
+                               int64_t n, int64_t k, const void* alpha, const void* a, int a_type,
+                               int64_t lda, long long stride_a, const void* b, int b_type,
+                               int64_t ldb, long long stride_b, const void* beta, void* c,
+                               int c_type, int64_t ldc, long long stride_c, int64_t batch,
+                               int compute, int) {
     return multiply(call, handle,
                     {transa, transb, m, n, k, alpha, matrix(a, a_type, lda, stride_a),
-                     matrix(b, b_type, ldb, stride_b), beta, matrix(c, c_type, ldc, stride_c), batch,
-                     scale_type(compute, c_type), compute});
+                     matrix(b, b_type, ldb, stride_b), beta, matrix(c, c_type, ldc, stride_c),
+                     batch, scale_type(compute, c_type), compute});
 }
-int cublasGemmBatchedEx(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n, int64_t k,
-                        const void* alpha, const void* const* a, int a_type, int64_t lda, const void* const* b,
-                        int b_type, int64_t ldb, const void* beta, void* const* c, int c_type, int64_t ldc,
-                        int64_t batch, int compute, int) {
-    return multiply(call, handle, {transa, transb, m, n, k, alpha, batched(a, a_type, lda), batched(b, b_type, ldb),
-                                   beta, batched(c, c_type, ldc), batch, scale_type(compute, c_type), compute});
+int cublasGemmBatchedEx(Call& call, void* handle, int transa, int transb, int64_t m, int64_t n,
+                        int64_t k, const void* alpha, const void* const* a, int a_type, int64_t lda,
+                        const void* const* b, int b_type, int64_t ldb, const void* beta,
+                        void* const* c, int c_type, int64_t ldc, int64_t batch, int compute, int) {
+    return multiply(
+        call, handle,
+        {transa, transb, m, n, k, alpha, batched(a, a_type, lda), batched(b, b_type, ldb), beta,
+         batched(c, c_type, ldc), batch, scale_type(compute, c_type), compute});
 }
-/// Here the pointers of all groups stand in one array on the device; alpha and beta are one per group.
-int cublasGemmGroupedBatchedEx(Call& call, void* handle, const int* transa, const int* transb, Ints m, Ints n,
-                               Ints k, const void* alpha, const void* const* a, int a_type, Ints lda,
-                               const void* const* b, int b_type, Ints ldb, const void* beta, void* const* c,
-                               int c_type, Ints ldc, int64_t groups, Ints sizes, int compute) {
+/// Here the pointers of all groups stand in one array on the device; alpha and beta are one per
+/// group.
+int cublasGemmGroupedBatchedEx(Call& call, void* handle, const int* transa, const int* transb,
+                               Ints m, Ints n, Ints k, const void* alpha, const void* const* a,
+                               int a_type, Ints lda, const void* const* b, int b_type, Ints ldb,
+                               const void* beta, void* const* c, int c_type, Ints ldc,
+                               int64_t groups, Ints sizes, int compute) {
     const int scale = scale_type(compute, c_type);
     if (scale < 0) return blas_not_supported;
     const auto bytes = static_cast<std::int64_t>(size_of(scale));
@@ -318,22 +373,25 @@ int cublasGemmGroupedBatchedEx(Call& call, void* handle, const int* transa, cons
             call, handle,
             {transa[g], transb[g], m[g], n[g], k[g], static_cast<const char*>(alpha) + g * bytes,
              batched(a + first, a_type, lda[g]), batched(b + first, b_type, ldb[g]),
-             static_cast<const char*>(beta) + g * bytes, batched(c + first, c_type, ldc[g]), sizes[g], scale, compute});
+             static_cast<const char*>(beta) + g * bytes, batched(c + first, c_type, ldc[g]),
+             sizes[g], scale, compute});
         if (status != blas_ok) return status;
     }
     return blas_ok;
 }
-int cublasSgemv_v2(Call& call, void* handle, int trans, int64_t m, int64_t n, const void* alpha, const void* a,
-                   int64_t lda, const void* x, int64_t incx, const void* beta, void* y, int64_t incy) {
+int cublasSgemv_v2(Call& call, void* handle, int trans, int64_t m, int64_t n, const void* alpha,
+                   const void* a, int64_t lda, const void* x, int64_t incx, const void* beta,
+                   void* y, int64_t incy) {
     return multiply_vector(call, handle, r32f, trans, m, n, alpha, a, lda, x, incx, beta, y, incy);
 }
-int cublasDgemv_v2(Call& call, void* handle, int trans, int64_t m, int64_t n, const void* alpha, const void* a,
-                   int64_t lda, const void* x, int64_t incx, const void* beta, void* y, int64_t incy) {
+int cublasDgemv_v2(Call& call, void* handle, int trans, int64_t m, int64_t n, const void* alpha,
+                   const void* a, int64_t lda, const void* x, int64_t incx, const void* beta,
+                   void* y, int64_t incy) {
     return multiply_vector(call, handle, r64f, trans, m, n, alpha, a, lda, x, incx, beta, y, incy);
 }
 /// Triangular systems are not products, and no model of the tests has any.
-int cublasStrsmBatched(Call&, void*, int, int, int, int, int64_t, int64_t, const void*, const void* const*, int64_t,
-                       void* const*, int64_t, int64_t) {
+int cublasStrsmBatched(Call&, void*, int, int, int, int, int64_t, int64_t, const void*,
+                       const void* const*, int64_t, void* const*, int64_t, int64_t) {
     return blas_not_supported;
 }
 

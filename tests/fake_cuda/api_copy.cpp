@@ -24,7 +24,9 @@ struct Place {
     std::size_t pitch = 0;
     std::size_t plane = 0;
     char* row(std::size_t y, std::size_t z) const { return data + z * plane + y * pitch; }
-    std::size_t extent(const Region& r) const { return (r.depth - 1) * plane + (r.height - 1) * pitch + r.width; }
+    std::size_t extent(const Region& r) const {
+        return (r.depth - 1) * plane + (r.height - 1) * pitch + r.width;
+    }
 };
 
 Place place(const void* data, std::size_t pitch = 0, std::size_t rows = 0) {
@@ -53,14 +55,17 @@ const char* direction(Side from, Side to) {
 
 void move(const Place& to, const Place& from, const Region& region) {
     for (std::size_t z = 0; z < region.depth; ++z) {
-        for (std::size_t y = 0; y < region.height; ++y) std::memmove(to.row(y, z), from.row(y, z), region.width);
+        for (std::size_t y = 0; y < region.height; ++y)
+            std::memmove(to.row(y, z), from.row(y, z), region.width);
     }
 }
 
-int copy(Call& call, Place to, Place from, const Region& region, int kind, void* stream, Wait wait) {
+int copy(Call& call, Place to, Place from, const Region& region, int kind, void* stream,
+         Wait wait) {
     call.note("bytes", static_cast<std::uint64_t>(region.width * region.height * region.depth));
     if (kind < 0 || kind > by_address) return invalid_copy_direction;
-    if ((region.height > 1 || region.depth > 1) && (to.pitch < region.width || from.pitch < region.width)) {
+    if ((region.height > 1 || region.depth > 1) &&
+        (to.pitch < region.width || from.pitch < region.width)) {
         return invalid_value;
     }
     bool staged = false;
@@ -68,11 +73,13 @@ int copy(Call& call, Place to, Place from, const Region& region, int kind, void*
         Lock lock(world());
         Side from_side{};
         Side to_side{};
-        const bool placed = side(kind, true, from.data, &from_side) && side(kind, false, to.data, &to_side);
+        const bool placed =
+            side(kind, true, from.data, &from_side) && side(kind, false, to.data, &to_side);
         call.note("direction", direction(from_side, to_side));
         if (region.empty()) return ok;
         if (to.data == nullptr || from.data == nullptr || !placed) return invalid_value;
-        if (!memory::fits(to.data, to.extent(region)) || !memory::fits(from.data, from.extent(region))) {
+        if (!memory::fits(to.data, to.extent(region)) ||
+            !memory::fits(from.data, from.extent(region))) {
             return invalid_value;
         }
         const auto target = find_stream(call, stream);
@@ -96,7 +103,8 @@ int copy(Call& call, Place to, Place from, const Region& region, int kind, void*
     if (staged) {
         // Pageable memory is read before the call returns: the program may write over it at once.
         const Region packed = region;
-        auto stage = std::make_shared<std::vector<char>>(region.width * region.height * region.depth);
+        auto stage =
+            std::make_shared<std::vector<char>>(region.width * region.height * region.depth);
         const Place middle{stage->data(), region.width, region.width * region.height};
         move(middle, from, packed);
         run = [to, middle, stage, region] { move(to, middle, region); };
@@ -108,7 +116,8 @@ int copy(Call& call, Place to, Place from, const Region& region, int kind, void*
 
 template <class Word>
 int fill(Call& call, Place to, Word value, const Region& region, void* stream, Wait wait) {
-    call.note("bytes", static_cast<std::uint64_t>(region.width * region.height * region.depth * sizeof(Word)));
+    call.note("bytes", static_cast<std::uint64_t>(region.width * region.height * region.depth *
+                                                  sizeof(Word)));
     if (region.empty()) return ok;
     Region bytes = region;
     bytes.width *= sizeof(Word);
@@ -124,7 +133,8 @@ int fill(Call& call, Place to, Word value, const Region& region, void* stream, W
         for (std::size_t z = 0; z < region.depth; ++z) {
             for (std::size_t y = 0; y < region.height; ++y) {
                 char* row = to.row(y, z);
-                for (std::size_t x = 0; x < region.width; ++x) std::memcpy(row + x * sizeof value, &value, sizeof value);
+                for (std::size_t x = 0; x < region.width; ++x)
+                    std::memcpy(row + x * sizeof value, &value, sizeof value);
             }
         }
     };
@@ -132,14 +142,18 @@ int fill(Call& call, Place to, Word value, const Region& region, void* stream, W
     return submit(call, stream, {NodeKind::set, {}, run, nullptr, 0});
 }
 
-const void* pointer(uint64_t address) { return reinterpret_cast<const void*>(address); }
+const void* pointer(uint64_t address) {
+    return reinterpret_cast<const void*>(address);
+}
 
 std::pair<const void*, int> end_of(int type, const void* host, std::uint64_t device) {
     constexpr int host_memory = 1;
     return type == host_memory ? std::pair{host, 0} : std::pair{pointer(device), 1};
 }
 
-int kind_of(int from_device, int to_device) { return from_device == 0 ? (to_device == 0 ? 0 : 1) : (to_device == 0 ? 2 : 3); }
+int kind_of(int from_device, int to_device) {
+    return from_device == 0 ? (to_device == 0 ? 0 : 1) : (to_device == 0 ? 2 : 3);
+}
 
 int copy_2d(Call& call, const DriverCopy2d* c, void* stream, Wait wait) {
     if (c == nullptr || c->src_array != nullptr || c->dst_array != nullptr) return not_supported;
@@ -149,7 +163,8 @@ int copy_2d(Call& call, const DriverCopy2d* c, void* stream, Wait wait) {
     Place to = place(dst, c->dst_pitch);
     from.data += c->src_y * c->src_pitch + c->src_x;
     to.data += c->dst_y * c->dst_pitch + c->dst_x;
-    return copy(call, to, from, {c->width, c->height, 1}, kind_of(from_device, to_device), stream, wait);
+    return copy(call, to, from, {c->width, c->height, 1}, kind_of(from_device, to_device), stream,
+                wait);
 }
 
 int copy_3d(Call& call, const DriverCopy3d* c, void* stream, Wait wait) {
@@ -174,9 +189,11 @@ int copy_3d(Call& call, const RuntimeCopy3d* c, void* stream, Wait wait) {
     return copy(call, to, from, region, c->kind, stream, wait);
 }
 
-int fill_3d(Call& call, const RuntimePitched& dst, int value, const RuntimeExtent& e, void* stream, Wait wait) {
+int fill_3d(Call& call, const RuntimePitched& dst, int value, const RuntimeExtent& e, void* stream,
+            Wait wait) {
     const auto byte = static_cast<unsigned char>(value);
-    return fill(call, place(dst.data, dst.pitch, dst.height), byte, {e.width, e.height, e.depth}, stream, wait);
+    return fill(call, place(dst.data, dst.pitch, dst.height), byte, {e.width, e.height, e.depth},
+                stream, wait);
 }
 
 }  // namespace
@@ -184,7 +201,8 @@ int fill_3d(Call& call, const RuntimePitched& dst, int value, const RuntimeExten
 namespace api {
 
 int cuMemcpy(Call& c, uint64_t dst, uint64_t src, size_t bytes) {
-    return copy(c, place(pointer(dst)), place(pointer(src)), {bytes}, by_address, nullptr, Wait::yes);
+    return copy(c, place(pointer(dst)), place(pointer(src)), {bytes}, by_address, nullptr,
+                Wait::yes);
 }
 int cuMemcpyAsync(Call& c, uint64_t dst, uint64_t src, size_t bytes, void* stream) {
     return copy(c, place(pointer(dst)), place(pointer(src)), {bytes}, by_address, stream, Wait::no);
@@ -210,14 +228,25 @@ int cuMemcpyDtoDAsync_v2(Call& c, uint64_t dst, uint64_t src, size_t bytes, void
 int cuMemcpyPeer(Call& c, uint64_t dst, void*, uint64_t src, void*, size_t bytes) {
     return copy(c, place(pointer(dst)), place(pointer(src)), {bytes}, 3, nullptr, Wait::no);
 }
-int cuMemcpyPeerAsync(Call& c, uint64_t dst, void*, uint64_t src, void*, size_t bytes, void* stream) {
+int cuMemcpyPeerAsync(Call& c, uint64_t dst, void*, uint64_t src, void*, size_t bytes,
+                      void* stream) {
     return copy(c, place(pointer(dst)), place(pointer(src)), {bytes}, 3, stream, Wait::no);
 }
-int cuMemcpy2D_v2(Call& c, const DriverCopy2d* what) { return copy_2d(c, what, nullptr, Wait::yes); }
-int cuMemcpy2DUnaligned_v2(Call& c, const DriverCopy2d* what) { return copy_2d(c, what, nullptr, Wait::yes); }
-int cuMemcpy2DAsync_v2(Call& c, const DriverCopy2d* what, void* stream) { return copy_2d(c, what, stream, Wait::no); }
-int cuMemcpy3D_v2(Call& c, const DriverCopy3d* what) { return copy_3d(c, what, nullptr, Wait::yes); }
-int cuMemcpy3DAsync_v2(Call& c, const DriverCopy3d* what, void* stream) { return copy_3d(c, what, stream, Wait::no); }
+int cuMemcpy2D_v2(Call& c, const DriverCopy2d* what) {
+    return copy_2d(c, what, nullptr, Wait::yes);
+}
+int cuMemcpy2DUnaligned_v2(Call& c, const DriverCopy2d* what) {
+    return copy_2d(c, what, nullptr, Wait::yes);
+}
+int cuMemcpy2DAsync_v2(Call& c, const DriverCopy2d* what, void* stream) {
+    return copy_2d(c, what, stream, Wait::no);
+}
+int cuMemcpy3D_v2(Call& c, const DriverCopy3d* what) {
+    return copy_3d(c, what, nullptr, Wait::yes);
+}
+int cuMemcpy3DAsync_v2(Call& c, const DriverCopy3d* what, void* stream) {
+    return copy_3d(c, what, stream, Wait::no);
+}
 
 int cuMemsetD8_v2(Call& c, uint64_t dst, unsigned char value, size_t count) {
     return fill(c, place(pointer(dst)), value, {count}, nullptr, Wait::yes);
@@ -237,18 +266,20 @@ int cuMemsetD16Async(Call& c, uint64_t dst, unsigned short value, size_t count, 
 int cuMemsetD32Async(Call& c, uint64_t dst, unsigned value, size_t count, void* stream) {
     return fill(c, place(pointer(dst)), value, {count}, stream, Wait::no);
 }
-int cuMemsetD2D8_v2(Call& c, uint64_t dst, size_t pitch, unsigned char value, size_t width, size_t height) {
+int cuMemsetD2D8_v2(Call& c, uint64_t dst, size_t pitch, unsigned char value, size_t width,
+                    size_t height) {
     return fill(c, place(pointer(dst), pitch), value, {width, height}, nullptr, Wait::yes);
 }
-int cuMemsetD2D8Async(Call& c, uint64_t dst, size_t pitch, unsigned char value, size_t width, size_t height,
-                      void* stream) {
+int cuMemsetD2D8Async(Call& c, uint64_t dst, size_t pitch, unsigned char value, size_t width,
+                      size_t height, void* stream) {
     return fill(c, place(pointer(dst), pitch), value, {width, height}, stream, Wait::no);
 }
-int cuMemsetD2D32_v2(Call& c, uint64_t dst, size_t pitch, unsigned value, size_t width, size_t height) {
+int cuMemsetD2D32_v2(Call& c, uint64_t dst, size_t pitch, unsigned value, size_t width,
+                     size_t height) {
     return fill(c, place(pointer(dst), pitch), value, {width, height}, nullptr, Wait::yes);
 }
-int cuMemsetD2D32Async(Call& c, uint64_t dst, size_t pitch, unsigned value, size_t width, size_t height,
-                       void* stream) {
+int cuMemsetD2D32Async(Call& c, uint64_t dst, size_t pitch, unsigned value, size_t width,
+                       size_t height, void* stream) {
     return fill(c, place(pointer(dst), pitch), value, {width, height}, stream, Wait::no);
 }
 
@@ -258,16 +289,22 @@ int cudaMemcpy(Call& c, void* dst, const void* src, size_t bytes, int kind) {
 int cudaMemcpyAsync(Call& c, void* dst, const void* src, size_t bytes, int kind, void* stream) {
     return copy(c, place(dst), place(src), {bytes}, kind, stream, Wait::no);
 }
-int cudaMemcpy2D(Call& c, void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width,
-                 size_t height, int kind) {
-    return copy(c, place(dst, dst_pitch), place(src, src_pitch), {width, height}, kind, nullptr, Wait::yes);
+int cudaMemcpy2D(Call& c, void* dst, size_t dst_pitch, const void* src, size_t src_pitch,
+                 size_t width, size_t height, int kind) {
+    return copy(c, place(dst, dst_pitch), place(src, src_pitch), {width, height}, kind, nullptr,
+                Wait::yes);
 }
-int cudaMemcpy2DAsync(Call& c, void* dst, size_t dst_pitch, const void* src, size_t src_pitch, size_t width,
-                      size_t height, int kind, void* stream) {
-    return copy(c, place(dst, dst_pitch), place(src, src_pitch), {width, height}, kind, stream, Wait::no);
+int cudaMemcpy2DAsync(Call& c, void* dst, size_t dst_pitch, const void* src, size_t src_pitch,
+                      size_t width, size_t height, int kind, void* stream) {
+    return copy(c, place(dst, dst_pitch), place(src, src_pitch), {width, height}, kind, stream,
+                Wait::no);
 }
-int cudaMemcpy3D(Call& c, const RuntimeCopy3d* what) { return copy_3d(c, what, nullptr, Wait::yes); }
-int cudaMemcpy3DAsync(Call& c, const RuntimeCopy3d* what, void* stream) { return copy_3d(c, what, stream, Wait::no); }
+int cudaMemcpy3D(Call& c, const RuntimeCopy3d* what) {
+    return copy_3d(c, what, nullptr, Wait::yes);
+}
+int cudaMemcpy3DAsync(Call& c, const RuntimeCopy3d* what, void* stream) {
+    return copy_3d(c, what, stream, Wait::no);
+}
 int cudaMemcpyPeer(Call& c, void* dst, int, const void* src, int, size_t bytes) {
     return copy(c, place(dst), place(src), {bytes}, 3, nullptr, Wait::no);
 }
@@ -281,10 +318,13 @@ int cudaMemsetAsync(Call& c, void* dst, int value, size_t bytes, void* stream) {
     return fill(c, place(dst), static_cast<unsigned char>(value), {bytes}, stream, Wait::no);
 }
 int cudaMemset2D(Call& c, void* dst, size_t pitch, int value, size_t width, size_t height) {
-    return fill(c, place(dst, pitch), static_cast<unsigned char>(value), {width, height}, nullptr, Wait::yes);
+    return fill(c, place(dst, pitch), static_cast<unsigned char>(value), {width, height}, nullptr,
+                Wait::yes);
 }
-int cudaMemset2DAsync(Call& c, void* dst, size_t pitch, int value, size_t width, size_t height, void* stream) {
-    return fill(c, place(dst, pitch), static_cast<unsigned char>(value), {width, height}, stream, Wait::no);
+int cudaMemset2DAsync(Call& c, void* dst, size_t pitch, int value, size_t width, size_t height,
+                      void* stream) {
+    return fill(c, place(dst, pitch), static_cast<unsigned char>(value), {width, height}, stream,
+                Wait::no);
 }
 int cudaMemset3D(Call& c, RuntimePitched dst, int value, RuntimeExtent extent) {
     return fill_3d(c, dst, value, extent, nullptr, Wait::yes);

@@ -36,16 +36,20 @@ Name error_name(int error) {
         {700, {"ILLEGAL_ADDRESS", "an illegal memory access was encountered"}},
         {704, {"PEER_ACCESS_ALREADY_ENABLED", "peer access is already enabled"}},
         {712, {"HOST_MEMORY_ALREADY_REGISTERED", "part or all of the memory is already mapped"}},
-        {713, {"HOST_MEMORY_NOT_REGISTERED", "pointer does not correspond to a registered memory region"}},
+        {713,
+         {"HOST_MEMORY_NOT_REGISTERED",
+          "pointer does not correspond to a registered memory region"}},
         {800, {"NOT_PERMITTED", "operation not permitted"}},
         {801, {"NOT_SUPPORTED", "operation not supported"}},
         {900, {"STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"}},
-        {901, {"STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"}},
+        {901,
+         {"STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"}},
         {902, {"STREAM_CAPTURE_MERGE", "operation would result in a merge of separate captures"}},
         {903, {"STREAM_CAPTURE_UNMATCHED", "capture was not ended in the same stream as it began"}},
         {904, {"STREAM_CAPTURE_UNJOINED", "capturing stream has unjoined work"}},
         {905, {"STREAM_CAPTURE_ISOLATION", "dependency on uncaptured work in another stream"}},
-        {906, {"STREAM_CAPTURE_IMPLICIT", "operation would make the legacy stream depend on a capture"}},
+        {906,
+         {"STREAM_CAPTURE_IMPLICIT", "operation would make the legacy stream depend on a capture"}},
         {907, {"CAPTURED_EVENT", "operation not permitted on an event last recorded in a capture"}},
         {908, {"STREAM_CAPTURE_WRONG_THREAD", "capture was ended by another thread than began it"}},
         {910, {"GRAPH_EXEC_UPDATE_FAILURE", "the graph update was not performed"}},
@@ -85,18 +89,29 @@ int priorities(int* least, int* greatest) {
 
 namespace api {
 
-int cuInit(Call&, unsigned flags) { return flags == 0 ? ok : invalid_value; }
-int cuDriverGetVersion(Call&, int* version) { return give(version, driver_version); }
-int cuGetErrorString(Call&, int error, const char** text) { return give(text, error_name(error).text); }
+int cuInit(Call&, unsigned flags) {
+    return flags == 0 ? ok : invalid_value;
+}
+int cuDriverGetVersion(Call&, int* version) {
+    return give(version, driver_version);
+}
+int cuGetErrorString(Call&, int error, const char** text) {
+    return give(text, error_name(error).text);
+}
 int cuGetErrorName(Call&, int error, const char** text) {
     static std::map<int, std::string> names;
     const Lock lock(world());
     std::string& name = names[error];
-    if (name.empty()) name = std::string("CUDA_") + (error == 0 ? "" : "ERROR_") + error_name(error).name;
+    if (name.empty())
+        name = std::string("CUDA_") + (error == 0 ? "" : "ERROR_") + error_name(error).name;
     return give(text, name.c_str());
 }
-int cuDeviceGet(Call&, int* device, int ordinal) { return is_device(ordinal) ? give(device, ordinal) : invalid_device; }
-int cuDeviceGetCount(Call&, int* count) { return give(count, device_count()); }
+int cuDeviceGet(Call&, int* device, int ordinal) {
+    return is_device(ordinal) ? give(device, ordinal) : invalid_device;
+}
+int cuDeviceGetCount(Call&, int* count) {
+    return give(count, device_count());
+}
 int cuDeviceGetName(Call&, char* text, int length, int device) {
     if (text == nullptr || length < 1) return invalid_value;
     if (!is_device(device)) return invalid_device;
@@ -108,19 +123,26 @@ int cuDeviceGetUuid(Call&, void* uuid, int device) {
     std::memset(uuid, 0x40 + device, 16);
     return ok;
 }
-int cuDeviceGetUuid_v2(Call& call, void* uuid, int device) { return cuDeviceGetUuid(call, uuid, device); }
+int cuDeviceGetUuid_v2(Call& call, void* uuid, int device) {
+    return cuDeviceGetUuid(call, uuid, device);
+}
 int cuDeviceTotalMem_v2(Call&, size_t* bytes, int device) {
     return is_device(device) ? give(bytes, memory::total()) : invalid_device;
 }
-int cuDeviceGetAttribute(Call&, int* value, int which, int device) { return attribute(value, which, device); }
-int cuDeviceGetPCIBusId(Call&, char* text, int length, int device) { return pci_bus_id(text, length, device); }
+int cuDeviceGetAttribute(Call&, int* value, int which, int device) {
+    return attribute(value, which, device);
+}
+int cuDeviceGetPCIBusId(Call&, char* text, int length, int device) {
+    return pci_bus_id(text, length, device);
+}
 int cuDeviceComputeCapability(Call&, int* major, int* minor, int device) {
     if (!is_device(device)) return invalid_device;
     give(major, 8);
     return give(minor, 0);
 }
 int cuDeviceCanAccessPeer(Call&, int* can, int device, int peer) {
-    return is_device(device) && is_device(peer) ? give(can, device != peer ? 1 : 0) : invalid_device;
+    return is_device(device) && is_device(peer) ? give(can, device != peer ? 1 : 0)
+                                                : invalid_device;
 }
 
 int cuDevicePrimaryCtxRetain(Call&, void** context, int device) {
@@ -212,31 +234,56 @@ int cuCtxGetFlags(Call&, unsigned* flags) {
 int cuCtxGetId(Call&, void* handle, unsigned long long* id) {
     const Lock lock(world());
     const Context* context = handle == nullptr ? current_context(false) : find_context(handle);
-    return context == nullptr ? invalid_context : give(id, static_cast<unsigned long long>(context->id));
+    return context == nullptr ? invalid_context
+                              : give(id, static_cast<unsigned long long>(context->id));
 }
-int cuCtxGetApiVersion(Call&, void*, unsigned* version) { return give(version, 3020U); }
-int cuCtxGetStreamPriorityRange(Call&, int* least, int* greatest) { return priorities(least, greatest); }
-int cuCtxSynchronize(Call& call) { return synchronize_device(call); }
+int cuCtxGetApiVersion(Call&, void*, unsigned* version) {
+    return give(version, 3020U);
+}
+int cuCtxGetStreamPriorityRange(Call&, int* least, int* greatest) {
+    return priorities(least, greatest);
+}
+int cuCtxSynchronize(Call& call) {
+    return synchronize_device(call);
+}
 /// There are no private tables here.
-int cuGetExportTable(Call&, const void**, const void*) { return not_found; }
+int cuGetExportTable(Call&, const void**, const void*) {
+    return not_found;
+}
 
-int cudaDriverGetVersion(Call&, int* version) { return give(version, driver_version); }
-int cudaRuntimeGetVersion(Call& call, int* version) { return give(version, call.major() * 1000); }
+int cudaDriverGetVersion(Call&, int* version) {
+    return give(version, driver_version);
+}
+int cudaRuntimeGetVersion(Call& call, int* version) {
+    return give(version, call.major() * 1000);
+}
 int cudaGetLastError(Call&) {
     const int error = last_error();
     last_error() = ok;
     return error;
 }
-int cudaPeekAtLastError(Call&) { return last_error(); }
-const char* cudaGetErrorString(Call&, int error) { return error_name(error).text; }
-const char* cudaGetErrorName(Call&, int error) { return error_name(error).name; }
-int cudaGetDeviceCount(Call&, int* count) { return give(count, device_count()); }
-int cudaGetDevice(Call&, int* device) { return give(device, current_device()); }
+int cudaPeekAtLastError(Call&) {
+    return last_error();
+}
+const char* cudaGetErrorString(Call&, int error) {
+    return error_name(error).text;
+}
+const char* cudaGetErrorName(Call&, int error) {
+    return error_name(error).name;
+}
+int cudaGetDeviceCount(Call&, int* count) {
+    return give(count, device_count());
+}
+int cudaGetDevice(Call&, int* device) {
+    return give(device, current_device());
+}
 int cudaSetDevice(Call&, int device) {
     const Lock lock(world());
     return set_device(device);
 }
-int cudaInitDevice(Call&, int device, unsigned, unsigned) { return is_device(device) ? ok : invalid_device; }
+int cudaInitDevice(Call&, int device, unsigned, unsigned) {
+    return is_device(device) ? ok : invalid_device;
+}
 int cudaSetDeviceFlags(Call&, unsigned flags) {
     const Lock lock(world());
     primary_context(current_device()).flags = flags;
@@ -258,8 +305,12 @@ int cudaGetDeviceProperties_v2(Call& call, void* properties, int device) {
     fill_properties(properties, device, call.major(), true);
     return ok;
 }
-int cudaDeviceGetAttribute(Call&, int* value, int which, int device) { return attribute(value, which, device); }
-int cudaDeviceGetPCIBusId(Call&, char* text, int length, int device) { return pci_bus_id(text, length, device); }
+int cudaDeviceGetAttribute(Call&, int* value, int which, int device) {
+    return attribute(value, which, device);
+}
+int cudaDeviceGetPCIBusId(Call&, char* text, int length, int device) {
+    return pci_bus_id(text, length, device);
+}
 int cudaDeviceCanAccessPeer(Call& call, int* can, int device, int peer) {
     return cuDeviceCanAccessPeer(call, can, device, peer);
 }
@@ -267,17 +318,28 @@ int cudaDeviceEnablePeerAccess(Call&, int peer, unsigned flags) {
     static std::map<std::pair<int, int>, bool> enabled;
     const Lock lock(world());
     if (flags != 0 || !is_device(peer) || peer == current_device()) return invalid_device;
-    return std::exchange(enabled[{current_device(), peer}], true) ? peer_access_already_enabled : ok;
+    return std::exchange(enabled[{current_device(), peer}], true) ? peer_access_already_enabled
+                                                                  : ok;
 }
-int cudaDeviceDisablePeerAccess(Call&, int peer) { return is_device(peer) ? ok : invalid_device; }
-int cudaDeviceGetStreamPriorityRange(Call&, int* least, int* greatest) { return priorities(least, greatest); }
-int cudaDeviceSynchronize(Call& call) { return synchronize_device(call); }
+int cudaDeviceDisablePeerAccess(Call&, int peer) {
+    return is_device(peer) ? ok : invalid_device;
+}
+int cudaDeviceGetStreamPriorityRange(Call&, int* least, int* greatest) {
+    return priorities(least, greatest);
+}
+int cudaDeviceSynchronize(Call& call) {
+    return synchronize_device(call);
+}
 int cudaDeviceReset(Call&) {
     Lock lock(world());
     return reset_device(lock, current_device());
 }
-int cudaProfilerStart(Call&) { return ok; }
-int cudaProfilerStop(Call&) { return ok; }
+int cudaProfilerStart(Call&) {
+    return ok;
+}
+int cudaProfilerStop(Call&) {
+    return ok;
+}
 
 }  // namespace api
 }  // namespace fake

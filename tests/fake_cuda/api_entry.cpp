@@ -8,15 +8,19 @@ namespace {
 
 using ProcAddress = int (*)(const char*, void**, int, std::uint64_t, int*);
 
-int entry_point(const char* symbol, void** function, int version, unsigned long long flags, int* status) {
+int entry_point(const char* symbol, void** function, int version, unsigned long long flags,
+                int* status) {
     if (symbol == nullptr || function == nullptr) return invalid_value;
     static const auto lookup = [] {
         void* driver = ::dlopen("libcuda.so.1", RTLD_NOW);
-        return driver == nullptr ? nullptr : reinterpret_cast<ProcAddress>(::dlsym(driver, "cuGetProcAddress_v2"));
+        return driver == nullptr
+                   ? nullptr
+                   : reinterpret_cast<ProcAddress>(::dlsym(driver, "cuGetProcAddress_v2"));
     }();
     int result = 1;
     *function = nullptr;
-    const int error = lookup == nullptr ? static_cast<int>(ok) : lookup(symbol, function, version, flags, &result);
+    const int error = lookup == nullptr ? static_cast<int>(ok)
+                                        : lookup(symbol, function, version, flags, &result);
     if (status != nullptr) *status = result;
     return error;
 }
@@ -25,7 +29,8 @@ int entry_point(const char* symbol, void** function, int version, unsigned long 
 
 namespace api {
 
-int cudaGetDriverEntryPoint(Call& call, const char* symbol, void** function, unsigned long long flags, int* status) {
+int cudaGetDriverEntryPoint(Call& call, const char* symbol, void** function,
+                            unsigned long long flags, int* status) {
     return entry_point(symbol, function, call.major() * 1000, flags, status);
 }
 int cudaGetDriverEntryPointByVersion(Call&, const char* symbol, void** function, unsigned version,

@@ -31,7 +31,8 @@ int clone(void** out, void* handle) {
     std::map<const Node*, Node*> twins;
     for (const auto& node : graph->nodes) {
         std::vector<Node*> after;
-        for (const Node* earlier : node->after) after.push_back(twins.at(earlier));
+        for (const Node* earlier : node->after)
+            after.push_back(twins.at(earlier));
         twins[node.get()] = &add_node(*copy, node->op, after);
     }
     *out = handles::keep(std::move(copy));
@@ -66,20 +67,34 @@ struct KernelNode {
     void** extra;
 };
 
-KernelNode read(const RuntimeKernelNode& p) { return {p.function, {p.grid, p.block, p.shared}, p.params, p.extra}; }
+KernelNode read(const RuntimeKernelNode& p) {
+    return {p.function, {p.grid, p.block, p.shared}, p.params, p.extra};
+}
 KernelNode read(const DriverKernelNode& p) {
-    const LaunchShape shape{{p.grid_x, p.grid_y, p.grid_z}, {p.block_x, p.block_y, p.block_z}, p.shared};
+    const LaunchShape shape{
+        {p.grid_x, p.grid_y, p.grid_z}, {p.block_x, p.block_y, p.block_z}, p.shared};
     return {p.function != nullptr ? p.function : p.kernel, shape, p.params, p.extra};
 }
 
 void write(RuntimeKernelNode& p, Launch& launch) {
-    p = {launch.kernel, launch.grid, launch.block, static_cast<unsigned>(launch.shared), launch.params.data(), nullptr};
+    p = {launch.kernel,        launch.grid, launch.block, static_cast<unsigned>(launch.shared),
+         launch.params.data(), nullptr};
 }
 void write(DriverKernelNode& p, Launch& launch) {
     const auto [gx, gy, gz] = launch.grid;
     const auto [bx, by, bz] = launch.block;
-    p = {launch.kernel, gx, gy, gz, bx, by, bz, static_cast<unsigned>(launch.shared), launch.params.data(),
-         nullptr, launch.kernel, nullptr};
+    p = {launch.kernel,
+         gx,
+         gy,
+         gz,
+         bx,
+         by,
+         bz,
+         static_cast<unsigned>(launch.shared),
+         launch.params.data(),
+         nullptr,
+         launch.kernel,
+         nullptr};
 }
 
 int add_kernel(Call& call, const NewNode& where, const KernelNode& what) {
@@ -119,7 +134,8 @@ int nodes(void* handle, void** out, size_t* count) {
         *count = all;
         return ok;
     }
-    for (size_t i = 0; i < *count; ++i) out[i] = i < all ? graph->nodes[i].get() : nullptr;
+    for (size_t i = 0; i < *count; ++i)
+        out[i] = i < all ? graph->nodes[i].get() : nullptr;
     *count = std::min(*count, all);
     return ok;
 }
@@ -197,64 +213,114 @@ int run(Call& call, void* handle, void* stream) {
 
 namespace api {
 
-int cuGraphCreate(Call&, void** graph, unsigned) { return create(graph); }
-int cuGraphDestroy(Call&, void* graph) { return destroy(graph); }
-int cuGraphClone(Call&, void** out, void* graph) { return clone(out, graph); }
-int cuGraphAddKernelNode_v2(Call& c, void** node, void* graph, const void* const* dependencies, size_t count,
-                            const DriverKernelNode* params) {
-    return params == nullptr ? invalid_value : add_kernel(c, {node, graph, dependencies, count}, read(*params));
+int cuGraphCreate(Call&, void** graph, unsigned) {
+    return create(graph);
 }
-int cuGraphAddEmptyNode(Call&, void** node, void* graph, const void* const* dependencies, size_t count) {
+int cuGraphDestroy(Call&, void* graph) {
+    return destroy(graph);
+}
+int cuGraphClone(Call&, void** out, void* graph) {
+    return clone(out, graph);
+}
+int cuGraphAddKernelNode_v2(Call& c, void** node, void* graph, const void* const* dependencies,
+                            size_t count, const DriverKernelNode* params) {
+    return params == nullptr ? invalid_value
+                             : add_kernel(c, {node, graph, dependencies, count}, read(*params));
+}
+int cuGraphAddEmptyNode(Call&, void** node, void* graph, const void* const* dependencies,
+                        size_t count) {
     const Lock lock(world());
     return add({node, graph, dependencies, count}, {});
 }
-int cuGraphGetNodes(Call&, void* graph, void** out, size_t* count) { return nodes(graph, out, count); }
-int cuGraphNodeGetType(Call&, void* node, int* out) { return type(node, out); }
-int cuGraphKernelNodeGetParams_v2(Call&, void* node, DriverKernelNode* params) { return kernel_params(node, params); }
-int cuGraphInstantiateWithFlags(Call& c, void** exec, void* graph, unsigned long long) { return make_exec(c, exec, graph); }
-int cuGraphInstantiate_v2(Call& c, void** exec, void* graph, void**, char*, size_t) { return make_exec(c, exec, graph); }
-int cuGraphExecDestroy(Call&, void* exec) { return drop(exec); }
-int cuGraphExecUpdate_v2(Call& c, void* exec, void* graph, UpdateResult* info) { return update(c, exec, graph, info); }
-int cuGraphExecKernelNodeSetParams_v2(Call&, void* exec, void* node, const DriverKernelNode* params) {
+int cuGraphGetNodes(Call&, void* graph, void** out, size_t* count) {
+    return nodes(graph, out, count);
+}
+int cuGraphNodeGetType(Call&, void* node, int* out) {
+    return type(node, out);
+}
+int cuGraphKernelNodeGetParams_v2(Call&, void* node, DriverKernelNode* params) {
+    return kernel_params(node, params);
+}
+int cuGraphInstantiateWithFlags(Call& c, void** exec, void* graph, unsigned long long) {
+    return make_exec(c, exec, graph);
+}
+int cuGraphInstantiate_v2(Call& c, void** exec, void* graph, void**, char*, size_t) {
+    return make_exec(c, exec, graph);
+}
+int cuGraphExecDestroy(Call&, void* exec) {
+    return drop(exec);
+}
+int cuGraphExecUpdate_v2(Call& c, void* exec, void* graph, UpdateResult* info) {
+    return update(c, exec, graph, info);
+}
+int cuGraphExecKernelNodeSetParams_v2(Call&, void* exec, void* node,
+                                      const DriverKernelNode* params) {
     return params == nullptr ? invalid_value : set_kernel_params(exec, node, read(*params));
 }
-int cuGraphLaunch(Call& c, void* exec, void* stream) { return run(c, exec, stream); }
+int cuGraphLaunch(Call& c, void* exec, void* stream) {
+    return run(c, exec, stream);
+}
 int cuGraphUpload(Call&, void* exec, void*) {
     const Lock lock(world());
     return handles::exec(exec) ? ok : invalid_value;
 }
 
-int cudaGraphCreate(Call&, void** graph, unsigned) { return create(graph); }
-int cudaGraphDestroy(Call&, void* graph) { return destroy(graph); }
-int cudaGraphClone(Call&, void** out, void* graph) { return clone(out, graph); }
-int cudaGraphAddKernelNode(Call& c, void** node, void* graph, const void* const* dependencies, size_t count,
-                           const RuntimeKernelNode* params) {
-    return params == nullptr ? invalid_value : add_kernel(c, {node, graph, dependencies, count}, read(*params));
+int cudaGraphCreate(Call&, void** graph, unsigned) {
+    return create(graph);
 }
-int cudaGraphAddMemcpyNode1D(Call& c, void** node, void* graph, const void* const* dependencies, size_t count,
-                             void* dst, const void* src, size_t bytes, int) {
+int cudaGraphDestroy(Call&, void* graph) {
+    return destroy(graph);
+}
+int cudaGraphClone(Call&, void** out, void* graph) {
+    return clone(out, graph);
+}
+int cudaGraphAddKernelNode(Call& c, void** node, void* graph, const void* const* dependencies,
+                           size_t count, const RuntimeKernelNode* params) {
+    return params == nullptr ? invalid_value
+                             : add_kernel(c, {node, graph, dependencies, count}, read(*params));
+}
+int cudaGraphAddMemcpyNode1D(Call& c, void** node, void* graph, const void* const* dependencies,
+                             size_t count, void* dst, const void* src, size_t bytes, int) {
     c.note("bytes", static_cast<std::uint64_t>(bytes));
     const Lock lock(world());
     const auto copy = [=] { std::memmove(dst, src, bytes); };
     return add({node, graph, dependencies, count}, {NodeKind::copy, {}, copy, nullptr, 0});
 }
-int cudaGraphAddEmptyNode(Call& c, void** node, void* graph, const void* const* dependencies, size_t count) {
+int cudaGraphAddEmptyNode(Call& c, void** node, void* graph, const void* const* dependencies,
+                          size_t count) {
     return cuGraphAddEmptyNode(c, node, graph, dependencies, count);
 }
-int cudaGraphGetNodes(Call&, void* graph, void** out, size_t* count) { return nodes(graph, out, count); }
-int cudaGraphNodeGetType(Call&, void* node, int* out) { return type(node, out); }
-int cudaGraphKernelNodeGetParams(Call&, void* node, RuntimeKernelNode* params) { return kernel_params(node, params); }
-int cudaGraphInstantiate(Call& c, void** exec, void* graph, unsigned long long) { return make_exec(c, exec, graph); }
+int cudaGraphGetNodes(Call&, void* graph, void** out, size_t* count) {
+    return nodes(graph, out, count);
+}
+int cudaGraphNodeGetType(Call&, void* node, int* out) {
+    return type(node, out);
+}
+int cudaGraphKernelNodeGetParams(Call&, void* node, RuntimeKernelNode* params) {
+    return kernel_params(node, params);
+}
+int cudaGraphInstantiate(Call& c, void** exec, void* graph, unsigned long long) {
+    return make_exec(c, exec, graph);
+}
 int cudaGraphInstantiateWithFlags(Call& c, void** exec, void* graph, unsigned long long) {
     return make_exec(c, exec, graph);
 }
-int cudaGraphExecDestroy(Call&, void* exec) { return drop(exec); }
-int cudaGraphExecUpdate(Call& c, void* exec, void* graph, UpdateResult* info) { return update(c, exec, graph, info); }
-int cudaGraphExecKernelNodeSetParams(Call&, void* exec, void* node, const RuntimeKernelNode* params) {
+int cudaGraphExecDestroy(Call&, void* exec) {
+    return drop(exec);
+}
+int cudaGraphExecUpdate(Call& c, void* exec, void* graph, UpdateResult* info) {
+    return update(c, exec, graph, info);
+}
+int cudaGraphExecKernelNodeSetParams(Call&, void* exec, void* node,
+                                     const RuntimeKernelNode* params) {
     return params == nullptr ? invalid_value : set_kernel_params(exec, node, read(*params));
 }
-int cudaGraphLaunch(Call& c, void* exec, void* stream) { return run(c, exec, stream); }
-int cudaGraphUpload(Call& c, void* exec, void* stream) { return cuGraphUpload(c, exec, stream); }
+int cudaGraphLaunch(Call& c, void* exec, void* stream) {
+    return run(c, exec, stream);
+}
+int cudaGraphUpload(Call& c, void* exec, void* stream) {
+    return cuGraphUpload(c, exec, stream);
+}
 
 }  // namespace api
 }  // namespace fake

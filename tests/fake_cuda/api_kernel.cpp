@@ -129,23 +129,40 @@ int cuModuleLoad(Call&, void** out, const char* file) {
     auto* kept = new std::string(std::move(image));  // modules of files are few, and live long
     return load(out, kept->data());
 }
-int cuModuleLoadData(Call&, void** out, const void* image) { return load(out, image); }
-int cuModuleLoadDataEx(Call&, void** out, const void* image, unsigned, void*, void**) { return load(out, image); }
-int cuModuleLoadFatBinary(Call&, void** out, const void* image) { return load(out, image); }
-int cuModuleUnload(Call&, void* module) { return unload(module); }
-int cuModuleGetFunction(Call&, void** out, void* module, const char* name) { return get_kernel(out, module, name); }
+int cuModuleLoadData(Call&, void** out, const void* image) {
+    return load(out, image);
+}
+int cuModuleLoadDataEx(Call&, void** out, const void* image, unsigned, void*, void**) {
+    return load(out, image);
+}
+int cuModuleLoadFatBinary(Call&, void** out, const void* image) {
+    return load(out, image);
+}
+int cuModuleUnload(Call&, void* module) {
+    return unload(module);
+}
+int cuModuleGetFunction(Call&, void** out, void* module, const char* name) {
+    return get_kernel(out, module, name);
+}
 /// There are no variables: nothing runs that would use them.
-int cuModuleGetGlobal_v2(Call&, uint64_t*, size_t*, void*, const char*) { return not_found; }
+int cuModuleGetGlobal_v2(Call&, uint64_t*, size_t*, void*, const char*) {
+    return not_found;
+}
 int cuModuleGetLoadingMode(Call&, int* mode) {
     if (mode == nullptr) return invalid_value;
     *mode = 2;  // lazy
     return ok;
 }
-int cuLibraryLoadData(Call&, void** out, const void* image, void*, void**, unsigned, void*, void**, unsigned) {
+int cuLibraryLoadData(Call&, void** out, const void* image, void*, void**, unsigned, void*, void**,
+                      unsigned) {
     return load(out, image);
 }
-int cuLibraryUnload(Call&, void* library) { return unload(library); }
-int cuLibraryGetKernel(Call&, void** out, void* library, const char* name) { return get_kernel(out, library, name); }
+int cuLibraryUnload(Call&, void* library) {
+    return unload(library);
+}
+int cuLibraryGetKernel(Call&, void** out, void* library, const char* name) {
+    return get_kernel(out, library, name);
+}
 int cuLibraryGetModule(Call&, void** module, void* library) {
     const Lock lock(world());
     if (find_module(library) == nullptr) return invalid_handle;
@@ -156,45 +173,63 @@ int cuKernelGetFunction(Call&, void** function, void* kernel) {
     *function = kernel;
     return exists(kernel);
 }
-int cuKernelGetName(Call&, const char** text, void* kernel) { return name_of_kernel(text, kernel); }
+int cuKernelGetName(Call&, const char** text, void* kernel) {
+    return name_of_kernel(text, kernel);
+}
 int cuKernelGetParamInfo(Call&, void* kernel, size_t index, size_t* offset, size_t* bytes) {
     return param_info(kernel, index, offset, bytes);
 }
-int cuKernelGetAttribute(Call&, int* value, int which, void* kernel, int) { return attribute_of(value, which, kernel); }
-int cuKernelSetAttribute(Call&, int, int, void* kernel, int) { return exists(kernel); }
-int cuFuncGetName(Call&, const char** text, void* function) { return name_of_kernel(text, function); }
+int cuKernelGetAttribute(Call&, int* value, int which, void* kernel, int) {
+    return attribute_of(value, which, kernel);
+}
+int cuKernelSetAttribute(Call&, int, int, void* kernel, int) {
+    return exists(kernel);
+}
+int cuFuncGetName(Call&, const char** text, void* function) {
+    return name_of_kernel(text, function);
+}
 int cuFuncGetParamInfo(Call&, void* function, size_t index, size_t* offset, size_t* bytes) {
     return param_info(function, index, offset, bytes);
 }
-int cuFuncGetAttribute(Call&, int* value, int which, void* function) { return attribute_of(value, which, function); }
-int cuFuncSetAttribute(Call&, void* function, int, int) { return exists(function); }
+int cuFuncGetAttribute(Call&, int* value, int which, void* function) {
+    return attribute_of(value, which, function);
+}
+int cuFuncSetAttribute(Call&, void* function, int, int) {
+    return exists(function);
+}
 int cuFuncGetModule(Call&, void** module, void* function) {
     return ask(function, [&](const Kernel& kernel) {
         *module = kernel.module;
         return ok;
     });
 }
-int cuFuncLoad(Call&, void* function) { return exists(function); }
+int cuFuncLoad(Call&, void* function) {
+    return exists(function);
+}
 int cuFuncIsLoaded(Call&, int* loaded, void* function) {
     if (loaded != nullptr) *loaded = 1;
     return exists(function);
 }
-int cuOccupancyMaxActiveBlocksPerMultiprocessor(Call&, int* blocks, void* function, int block, size_t) {
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(Call&, int* blocks, void* function, int block,
+                                                size_t) {
     return occupancy(blocks, function, block);
 }
-int cuLaunchKernel(Call& c, void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned shared, void* stream, void** params, void** extra) {
+int cuLaunchKernel(Call& c, void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                   unsigned by, unsigned bz, unsigned shared, void* stream, void** params,
+                   void** extra) {
     return launch(c, function, {{gx, gy, gz}, {bx, by, bz}, shared}, stream, params, extra);
 }
 int cuLaunchKernelEx(Call& c, const DriverLaunch* g, void* function, void** params, void** extra) {
     if (g == nullptr) return invalid_value;
-    const LaunchShape shape{{g->grid_x, g->grid_y, g->grid_z}, {g->block_x, g->block_y, g->block_z}, g->shared};
+    const LaunchShape shape{
+        {g->grid_x, g->grid_y, g->grid_z}, {g->block_x, g->block_y, g->block_z}, g->shared};
     c.note("grid", shape.grid);
     c.note("block", shape.block);
     return launch(c, function, shape, g->stream, params, extra);
 }
-int cuLaunchCooperativeKernel(Call& c, void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                              unsigned by, unsigned bz, unsigned shared, void* stream, void** params) {
+int cuLaunchCooperativeKernel(Call& c, void* function, unsigned gx, unsigned gy, unsigned gz,
+                              unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream,
+                              void** params) {
     return launch(c, function, {{gx, gy, gz}, {bx, by, bz}, shared}, stream, params, nullptr);
 }
 
@@ -206,9 +241,11 @@ void** __cudaRegisterFatBinary(Call&, void* image) {
 void __cudaRegisterFatBinaryEnd(Call&, void**) {}
 /// Called by destructors at exit, when others may still launch: nothing is forgotten.
 void __cudaUnregisterFatBinary(Call&, void**) {}
-char __cudaInitModule(Call&, void**) { return 1; }
-void __cudaRegisterFunction(Call&, void** module, const char* host, char*, const char* name, int, void*, void*,
-                            void*, void*, int*) {
+char __cudaInitModule(Call&, void**) {
+    return 1;
+}
+void __cudaRegisterFunction(Call&, void** module, const char* host, char*, const char* name, int,
+                            void*, void*, void*, void*, int*) {
     const Lock lock(world());
     kernels::bind(host, kernels::define(name, module));
 }
@@ -232,20 +269,23 @@ int __cudaPopCallConfiguration(Call&, Dim3* grid, Dim3* block, size_t* shared, v
     *stream = top.stream;
     return ok;
 }
-int cudaLaunchKernel(Call& c, const void* function, Dim3 grid, Dim3 block, void** params, size_t shared, void* stream) {
+int cudaLaunchKernel(Call& c, const void* function, Dim3 grid, Dim3 block, void** params,
+                     size_t shared, void* stream) {
     return launch(c, function, {grid, block, shared}, stream, params, nullptr);
 }
-int __cudaLaunchKernel(Call& c, void* kernel, Dim3 grid, Dim3 block, void** params, size_t shared, void* stream) {
+int __cudaLaunchKernel(Call& c, void* kernel, Dim3 grid, Dim3 block, void** params, size_t shared,
+                       void* stream) {
     return launch(c, kernel, {grid, block, shared}, stream, params, nullptr);
 }
 int cudaLaunchKernelExC(Call& c, const RuntimeLaunch* config, const void* function, void** params) {
     if (config == nullptr) return invalid_value;
     c.note("grid", config->grid);
     c.note("block", config->block);
-    return launch(c, function, {config->grid, config->block, config->shared}, config->stream, params, nullptr);
+    return launch(c, function, {config->grid, config->block, config->shared}, config->stream,
+                  params, nullptr);
 }
-int cudaLaunchCooperativeKernel(Call& c, const void* function, Dim3 grid, Dim3 block, void** params, size_t shared,
-                                void* stream) {
+int cudaLaunchCooperativeKernel(Call& c, const void* function, Dim3 grid, Dim3 block, void** params,
+                                size_t shared, void* stream) {
     return launch(c, function, {grid, block, shared}, stream, params, nullptr);
 }
 int cudaFuncGetAttributes(Call&, FunctionAttributes* attributes, const void* function) {
@@ -259,13 +299,18 @@ int cudaFuncSetAttribute(Call&, const void* function, int, int) {
 int cudaFuncSetCacheConfig(Call&, const void* function, int) {
     return exists(function) == ok ? ok : invalid_device_function;
 }
-int cudaFuncGetName(Call&, const char** text, const void* function) { return name_of_kernel(text, function); }
-int cudaGetFuncBySymbol(Call& c, void** function, const void* symbol) { return __cudaGetKernel(c, function, symbol); }
-int cudaOccupancyMaxActiveBlocksPerMultiprocessor(Call&, int* blocks, const void* function, int block, size_t) {
+int cudaFuncGetName(Call&, const char** text, const void* function) {
+    return name_of_kernel(text, function);
+}
+int cudaGetFuncBySymbol(Call& c, void** function, const void* symbol) {
+    return __cudaGetKernel(c, function, symbol);
+}
+int cudaOccupancyMaxActiveBlocksPerMultiprocessor(Call&, int* blocks, const void* function,
+                                                  int block, size_t) {
     return occupancy(blocks, function, block);
 }
-int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(Call&, int* blocks, const void* function, int block,
-                                                           size_t, unsigned) {
+int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(Call&, int* blocks, const void* function,
+                                                           int block, size_t, unsigned) {
     return occupancy(blocks, function, block);
 }
 

@@ -40,7 +40,8 @@ enum Epilogue : int { relu = 2, with_bias = 4, gelu = 32 };
 constexpr int column_order = 0;
 constexpr int row_order = 1;
 
-/// What an object holds is kept here, by its address: that is of memory of ours, or of the caller's.
+/// What an object holds is kept here, by its address: that is of memory of ours, or of the
+/// caller's.
 using Table = std::map<int, std::vector<std::byte>>;
 std::map<void*, Table>& tables() {
     static auto* const one = new std::map<void*, Table>;
@@ -111,10 +112,13 @@ Table desc_table(int compute, int scale) {
     Table table;
     put(table, desc_compute, compute);
     put(table, desc_scale, scale);
-    for (const int attribute : {2, 3, 4, 5, 6}) put(table, attribute, 0);
+    for (const int attribute : {2, 3, 4, 5, 6})
+        put(table, attribute, 0);
     put(table, desc_epilogue, 1);
-    for (const int attribute : {8, 11, 17, 18, 19, 20, 21}) put(table, attribute, static_cast<void*>(nullptr));
-    for (const int attribute : {10, 12, 13, 14}) put(table, attribute, std::int64_t{0});
+    for (const int attribute : {8, 11, 17, 18, 19, 20, 21})
+        put(table, attribute, static_cast<void*>(nullptr));
+    for (const int attribute : {10, 12, 13, 14})
+        put(table, attribute, std::int64_t{0});
     put(table, desc_bias_type, -1);
     return table;
 }
@@ -146,8 +150,12 @@ bool read_layout(void* object, const void* data, Layout* out) {
     out->rows = static_cast<std::int64_t>(get<std::uint64_t>(t, layout_rows, 0));
     out->cols = static_cast<std::int64_t>(get<std::uint64_t>(t, layout_cols, 0));
     out->batch = get(t, layout_batch, 1);
-    out->matrix = {data, get(t, layout_type, -1), get(t, layout_ld, std::int64_t{0}),
-                   get(t, layout_stride, std::int64_t{0}), false, order == row_order};
+    out->matrix = {data,
+                   get(t, layout_type, -1),
+                   get(t, layout_ld, std::int64_t{0}),
+                   get(t, layout_stride, std::int64_t{0}),
+                   false,
+                   order == row_order};
     return (order == column_order || order == row_order) && size_of(out->matrix.type) != 0;
 }
 
@@ -164,54 +172,89 @@ NestedMatmul announced[32] = {};
 
 }  // namespace
 
-void set_nested_matmul(int major, NestedMatmul function) { announced[major % 32] = function; }
-NestedMatmul nested_matmul(int major) { return announced[major % 32]; }
+void set_nested_matmul(int major, NestedMatmul function) {
+    announced[major % 32] = function;
+}
+NestedMatmul nested_matmul(int major) {
+    return announced[major % 32];
+}
 
 namespace api {
 
-int cublasLtCreate(Call&, void** handle) { return create(handle, {}); }
-int cublasLtDestroy(Call&, void* handle) { return destroy(handle); }
-size_t cublasLtGetVersion(Call& call) { return static_cast<size_t>(call.major()) * 10000; }
-size_t cublasLtGetCudartVersion(Call& call) { return static_cast<size_t>(call.major()) * 1000; }
-const char* cublasLtGetStatusString(Call& call, int status) { return cublasGetStatusName(call, status); }
-const char* cublasLtGetStatusName(Call& call, int status) { return cublasGetStatusName(call, status); }
-int cublasLtMatmulDescCreate(Call&, void** desc, int compute, int scale) { return create(desc, desc_table(compute, scale)); }
+int cublasLtCreate(Call&, void** handle) {
+    return create(handle, {});
+}
+int cublasLtDestroy(Call&, void* handle) {
+    return destroy(handle);
+}
+size_t cublasLtGetVersion(Call& call) {
+    return static_cast<size_t>(call.major()) * 10000;
+}
+size_t cublasLtGetCudartVersion(Call& call) {
+    return static_cast<size_t>(call.major()) * 1000;
+}
+const char* cublasLtGetStatusString(Call& call, int status) {
+    return cublasGetStatusName(call, status);
+}
+const char* cublasLtGetStatusName(Call& call, int status) {
+    return cublasGetStatusName(call, status);
+}
+int cublasLtMatmulDescCreate(Call&, void** desc, int compute, int scale) {
+    return create(desc, desc_table(compute, scale));
+}
 int cublasLtMatmulDescInit_internal(Call&, void* desc, size_t, int compute, int scale) {
     return init(desc, desc_table(compute, scale));
 }
-int cublasLtMatmulDescDestroy(Call&, void* desc) { return destroy(desc); }
-int cublasLtMatmulDescSetAttribute(Call&, void* desc, int attribute, const void* value, size_t bytes) {
+int cublasLtMatmulDescDestroy(Call&, void* desc) {
+    return destroy(desc);
+}
+int cublasLtMatmulDescSetAttribute(Call&, void* desc, int attribute, const void* value,
+                                   size_t bytes) {
     return set_attribute(desc, attribute, value, bytes);
 }
-int cublasLtMatmulDescGetAttribute(Call&, void* desc, int attribute, void* value, size_t bytes, size_t* written) {
+int cublasLtMatmulDescGetAttribute(Call&, void* desc, int attribute, void* value, size_t bytes,
+                                   size_t* written) {
     return get_attribute(desc, attribute, value, bytes, written);
 }
-int cublasLtMatrixLayoutCreate(Call&, void** layout, int type, uint64_t rows, uint64_t cols, int64_t ld) {
+int cublasLtMatrixLayoutCreate(Call&, void** layout, int type, uint64_t rows, uint64_t cols,
+                               int64_t ld) {
     return create(layout, layout_table(type, rows, cols, ld));
 }
-int cublasLtMatrixLayoutInit_internal(Call&, void* layout, size_t, int type, uint64_t rows, uint64_t cols, int64_t ld) {
+int cublasLtMatrixLayoutInit_internal(Call&, void* layout, size_t, int type, uint64_t rows,
+                                      uint64_t cols, int64_t ld) {
     return init(layout, layout_table(type, rows, cols, ld));
 }
-int cublasLtMatrixLayoutDestroy(Call&, void* layout) { return destroy(layout); }
-int cublasLtMatrixLayoutSetAttribute(Call&, void* layout, int attribute, const void* value, size_t bytes) {
+int cublasLtMatrixLayoutDestroy(Call&, void* layout) {
+    return destroy(layout);
+}
+int cublasLtMatrixLayoutSetAttribute(Call&, void* layout, int attribute, const void* value,
+                                     size_t bytes) {
     return set_attribute(layout, attribute, value, bytes);
 }
-int cublasLtMatrixLayoutGetAttribute(Call&, void* layout, int attribute, void* value, size_t bytes, size_t* written) {
+int cublasLtMatrixLayoutGetAttribute(Call&, void* layout, int attribute, void* value, size_t bytes,
+                                     size_t* written) {
     return get_attribute(layout, attribute, value, bytes, written);
 }
-int cublasLtMatmulPreferenceCreate(Call&, void** preference) { return create(preference, {}); }
-int cublasLtMatmulPreferenceInit_internal(Call&, void* preference, size_t) { return init(preference, {}); }
-int cublasLtMatmulPreferenceDestroy(Call&, void* preference) { return destroy(preference); }
-int cublasLtMatmulPreferenceSetAttribute(Call&, void* preference, int attribute, const void* value, size_t bytes) {
+int cublasLtMatmulPreferenceCreate(Call&, void** preference) {
+    return create(preference, {});
+}
+int cublasLtMatmulPreferenceInit_internal(Call&, void* preference, size_t) {
+    return init(preference, {});
+}
+int cublasLtMatmulPreferenceDestroy(Call&, void* preference) {
+    return destroy(preference);
+}
+int cublasLtMatmulPreferenceSetAttribute(Call&, void* preference, int attribute, const void* value,
+                                         size_t bytes) {
     return set_attribute(preference, attribute, value, bytes);
 }
-int cublasLtMatmulPreferenceGetAttribute(Call&, void* preference, int attribute, void* value, size_t bytes,
-                                         size_t* written) {
+int cublasLtMatmulPreferenceGetAttribute(Call&, void* preference, int attribute, void* value,
+                                         size_t bytes, size_t* written) {
     return get_attribute(preference, attribute, value, bytes, written);
 }
 
-int cublasLtMatmulAlgoGetHeuristic(Call&, void*, void*, void*, void*, void*, void*, void*, int requested,
-                                   void* results, int* found) {
+int cublasLtMatmulAlgoGetHeuristic(Call&, void*, void*, void*, void*, void*, void*, void*,
+                                   int requested, void* results, int* found) {
     struct Result {
         std::uint64_t algorithm[8];
         size_t workspace;
@@ -225,9 +268,10 @@ int cublasLtMatmulAlgoGetHeuristic(Call&, void*, void*, void*, void*, void*, voi
     return blas_ok;
 }
 
-int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, const void* a, void* a_layout,
-                   const void* b, void* b_layout, const void* beta, const void* c, void* c_layout, void* d,
-                   void* d_layout, const void*, void*, size_t, void* stream) {
+int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, const void* a,
+                   void* a_layout, const void* b, void* b_layout, const void* beta, const void* c,
+                   void* c_layout, void* d, void* d_layout, const void*, void*, size_t,
+                   void* stream) {
     Gemm gemm;
     int epilogue = 1;
     const void* bias = nullptr;
@@ -241,11 +285,12 @@ int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, cons
         Layout lb;
         Layout lc;
         Layout ld;
-        if (!tables().contains(handle) || it == tables().end() || alpha == nullptr || beta == nullptr) {
+        if (!tables().contains(handle) || it == tables().end() || alpha == nullptr ||
+            beta == nullptr) {
             return blas_invalid_value;
         }
-        if (!read_layout(a_layout, a, &la) || !read_layout(b_layout, b, &lb) || !read_layout(c_layout, c, &lc) ||
-            !read_layout(d_layout, d, &ld)) {
+        if (!read_layout(a_layout, a, &la) || !read_layout(b_layout, b, &lb) ||
+            !read_layout(c_layout, c, &lc) || !read_layout(d_layout, d, &ld)) {
             return blas_not_supported;
         }
         const Table& t = it->second;
@@ -266,30 +311,45 @@ int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, cons
         const int scale = get(t, desc_scale, static_cast<int>(r32f));
         const int mode = get(t, desc_pointer_mode, 0);
         if (mode > 1 || size_of(scale) == 0) return blas_not_supported;
-        gemm.alpha = {mode == 1 ? alpha : nullptr, scale, mode == 1 ? Value{0} : load(alpha, scale, 0)};
-        gemm.beta = {mode == 1 ? beta : nullptr, scale, mode == 1 ? Value{0} : load(beta, scale, 0)};
+        gemm.alpha = {mode == 1 ? alpha : nullptr, scale,
+                      mode == 1 ? Value{0} : load(alpha, scale, 0)};
+        gemm.beta = {mode == 1 ? beta : nullptr, scale,
+                     mode == 1 ? Value{0} : load(beta, scale, 0)};
         epilogue = get(t, desc_epilogue, 1);
         if ((epilogue & ~(1 | relu | with_bias | gelu)) != 0) return blas_not_supported;
         bias = get<void*>(t, desc_bias, nullptr);
         bias_stride = get(t, desc_bias_stride, std::int64_t{0});
         bias_type = get(t, desc_bias_type, -1);
         // Unless told: the output's type, or bf16 where that is a small one.
-        if (bias_type < 0) bias_type = size_of(gemm.d.type) == 1 ? static_cast<int>(r16bf) : gemm.d.type;
+        if (bias_type < 0)
+            bias_type = size_of(gemm.d.type) == 1 ? static_cast<int>(r16bf) : gemm.d.type;
         int which = 0;
-        for (const DescAttribute attribute : {desc_a_scale, desc_b_scale, desc_c_scale, desc_d_scale}) {
+        for (const DescAttribute attribute :
+             {desc_a_scale, desc_b_scale, desc_c_scale, desc_d_scale}) {
             scales[which++] = get<void*>(t, attribute, nullptr);
         }
     }
-    for (const auto& [key, value] : {std::pair{"m", gemm.m}, {"n", gemm.n}, {"k", gemm.k}, {"batch", gemm.batch},
-                                     {"lda", gemm.a.ld}, {"ldb", gemm.b.ld}, {"ldd", gemm.d.ld}}) {
+    for (const auto& [key, value] : {std::pair{"m", gemm.m},
+                                     {"n", gemm.n},
+                                     {"k", gemm.k},
+                                     {"batch", gemm.batch},
+                                     {"lda", gemm.a.ld},
+                                     {"ldb", gemm.b.ld},
+                                     {"ldd", gemm.d.ld}}) {
         call.note(key, value);
     }
-    for (const auto& [key, value] : {std::pair{"transa", gemm.transa}, {"transb", gemm.transb}, {"a_type", gemm.a.type},
-                                     {"b_type", gemm.b.type}, {"d_type", gemm.d.type}, {"epilogue", epilogue}}) {
+    for (const auto& [key, value] : {std::pair{"transa", gemm.transa},
+                                     {"transb", gemm.transb},
+                                     {"a_type", gemm.a.type},
+                                     {"b_type", gemm.b.type},
+                                     {"d_type", gemm.d.type},
+                                     {"epilogue", epilogue}}) {
         call.note(key, value);
     }
     if (gemm.m == 0 || gemm.n == 0 || gemm.batch == 0) return blas_ok;
-    const auto factor = [scales](int i) { return scales[i] == nullptr ? 1.0 : load(scales[i], r32f, 0).real(); };
+    const auto factor = [scales](int i) {
+        return scales[i] == nullptr ? 1.0 : load(scales[i], r32f, 0).real();
+    };
     if ((epilogue & ~1) != 0 || scales[3] != nullptr) {
         gemm.epilogue = [=](std::int64_t batch, std::int64_t row, Value v) -> Value {
             if ((epilogue & with_bias) != 0) v += load(bias, bias_type, batch * bias_stride + row);
@@ -303,7 +363,9 @@ int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, cons
         compute(scaled);
     };
     const int error = submit(call, stream, {NodeKind::kernel, call.name(), run, nullptr, 0});
-    return error == ok ? blas_ok : error == invalid_handle ? blas_invalid_value : blas_execution_failed;
+    return error == ok               ? blas_ok
+           : error == invalid_handle ? blas_invalid_value
+                                     : blas_execution_failed;
 }
 
 }  // namespace api

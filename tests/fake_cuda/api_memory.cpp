@@ -47,7 +47,8 @@ int allocate_ordered(Call& call, void** pointer, size_t bytes, void* stream) {
         if (!target) return invalid_handle;
         if (target->capture) return not_supported;  // memory nodes
         const Context* context = current_context(true);
-        if (const int error = memory::allocate(bytes, Memory::device, context->device, context->id, 0, pointer)) {
+        if (const int error =
+                memory::allocate(bytes, Memory::device, context->device, context->id, 0, pointer)) {
             return error;
         }
         call.note("gave", *pointer);
@@ -62,10 +63,15 @@ int release_ordered(Call& call, void* pointer, void* stream) {
         if (!target || !memory::find(pointer)) return invalid_value;
         if (target->capture) return not_supported;
     }
-    return submit(call, stream, {NodeKind::release, {}, [pointer] {
-                                     const Lock lock(world());
-                                     memory::release(pointer, Memory::device);
-                                 }, nullptr, 0});
+    return submit(call, stream,
+                  {NodeKind::release,
+                   {},
+                   [pointer] {
+                       const Lock lock(world());
+                       memory::release(pointer, Memory::device);
+                   },
+                   nullptr,
+                   0});
 }
 
 int host_device_pointer(void** out, void* pointer) {
@@ -106,11 +112,14 @@ int info(size_t* free, size_t* total) {
 int pointer_attribute(void* value, int attribute, uint64_t address) {
     const auto block = memory::find(reinterpret_cast<const void*>(address));
     if (value == nullptr || !block) return invalid_value;
-    const auto word = [&](auto v) { return *static_cast<decltype(v)*>(value) = v, static_cast<int>(ok); };
+    const auto word = [&](auto v) {
+        return *static_cast<decltype(v)*>(value) = v, static_cast<int>(ok);
+    };
     switch (attribute) {
         case 1:
             for (int d = 0; d < device_count(); ++d) {
-                if (primary_context(d).id == block->context) return word(static_cast<void*>(&primary_context(d)));
+                if (primary_context(d).id == block->context)
+                    return word(static_cast<void*>(&primary_context(d)));
             }
             return word(static_cast<void*>(nullptr));
         case 2:
@@ -145,17 +154,22 @@ int pointer_attribute(void* value, int attribute, uint64_t address) {
 
 namespace api {
 
-int cuMemGetInfo_v2(Call&, size_t* free, size_t* total) { return info(free, total); }
+int cuMemGetInfo_v2(Call&, size_t* free, size_t* total) {
+    return info(free, total);
+}
 int cuMemAlloc_v2(Call& call, uint64_t* pointer, size_t bytes) {
     return bytes == 0 ? invalid_value : allocate(call, bytes, Memory::device, 0, pointer);
 }
-int cuMemAllocPitch_v2(Call& call, uint64_t* pointer, size_t* pitch, size_t width, size_t height, unsigned) {
+int cuMemAllocPitch_v2(Call& call, uint64_t* pointer, size_t* pitch, size_t width, size_t height,
+                       unsigned) {
     void* made = nullptr;
     const int error = allocate_pitch(call, &made, pitch, width, height);
     if (pointer != nullptr) *pointer = reinterpret_cast<Address>(made);
     return error;
 }
-int cuMemFree_v2(Call&, uint64_t pointer) { return release(reinterpret_cast<void*>(pointer), Memory::device); }
+int cuMemFree_v2(Call&, uint64_t pointer) {
+    return release(reinterpret_cast<void*>(pointer), Memory::device);
+}
 int cuMemAllocAsync(Call& call, uint64_t* pointer, size_t bytes, void* stream) {
     return allocate_ordered(call, reinterpret_cast<void**>(pointer), bytes, stream);
 }
@@ -176,13 +190,21 @@ int cuMemAllocHost_v2(Call& call, void** pointer, size_t bytes) {
 int cuMemHostAlloc(Call& call, void** pointer, size_t bytes, unsigned flags) {
     return allocate(call, bytes, Memory::host, flags, pointer);
 }
-int cuMemFreeHost(Call&, void* pointer) { return release(pointer, Memory::host); }
+int cuMemFreeHost(Call&, void* pointer) {
+    return release(pointer, Memory::host);
+}
 int cuMemHostGetDevicePointer_v2(Call&, uint64_t* out, void* pointer, unsigned) {
     return host_device_pointer(reinterpret_cast<void**>(out), pointer);
 }
-int cuMemHostGetFlags(Call&, unsigned* flags, void* pointer) { return host_flags(flags, pointer); }
-int cuMemHostRegister_v2(Call&, void* pointer, size_t bytes, unsigned flags) { return enlist(pointer, bytes, flags); }
-int cuMemHostUnregister(Call&, void* pointer) { return unlist(pointer); }
+int cuMemHostGetFlags(Call&, unsigned* flags, void* pointer) {
+    return host_flags(flags, pointer);
+}
+int cuMemHostRegister_v2(Call&, void* pointer, size_t bytes, unsigned flags) {
+    return enlist(pointer, bytes, flags);
+}
+int cuMemHostUnregister(Call&, void* pointer) {
+    return unlist(pointer);
+}
 int cuMemAllocManaged(Call& call, uint64_t* pointer, size_t bytes, unsigned flags) {
     return allocate(call, bytes, Memory::managed, flags, pointer);
 }
@@ -190,14 +212,16 @@ int cuPointerGetAttribute(Call&, void* value, int attribute, uint64_t pointer) {
     const Lock lock(world());
     return pointer_attribute(value, attribute, pointer);
 }
-int cuPointerGetAttributes(Call&, unsigned count, const int* attributes, void** values, uint64_t pointer) {
+int cuPointerGetAttributes(Call&, unsigned count, const int* attributes, void** values,
+                           uint64_t pointer) {
     if (attributes == nullptr || values == nullptr) return invalid_value;
     const Lock lock(world());
     const bool known = memory::find(reinterpret_cast<void*>(pointer)).has_value();
     for (unsigned i = 0; i < count; ++i) {
         // Of memory that CUDA does not know every attribute is 0 and that is no error.
-        const bool wide = attributes[i] == 1 || attributes[i] == 3 || attributes[i] == 4 || attributes[i] == 7 ||
-                          attributes[i] == 11 || attributes[i] == 12 || attributes[i] >= 17;
+        const bool wide = attributes[i] == 1 || attributes[i] == 3 || attributes[i] == 4 ||
+                          attributes[i] == 7 || attributes[i] == 11 || attributes[i] == 12 ||
+                          attributes[i] >= 17;
         if (known && pointer_attribute(values[i], attributes[i], pointer) == ok) continue;
         if (wide) {
             *static_cast<std::uint64_t*>(values[i]) = 0;
@@ -210,7 +234,8 @@ int cuPointerGetAttributes(Call&, unsigned count, const int* attributes, void** 
     return ok;
 }
 
-int cuMemAddressReserve(Call&, uint64_t* pointer, size_t bytes, size_t alignment, uint64_t, unsigned long long) {
+int cuMemAddressReserve(Call&, uint64_t* pointer, size_t bytes, size_t alignment, uint64_t,
+                        unsigned long long) {
     const Lock lock(world());
     return memory::reserve(bytes, alignment, pointer);
 }
@@ -218,7 +243,8 @@ int cuMemAddressFree(Call&, uint64_t pointer, size_t bytes) {
     const Lock lock(world());
     return memory::unreserve(pointer, bytes);
 }
-int cuMemCreate(Call&, unsigned long long* handle, size_t bytes, const AllocationProp* prop, unsigned long long) {
+int cuMemCreate(Call&, unsigned long long* handle, size_t bytes, const AllocationProp* prop,
+                unsigned long long) {
     const Lock lock(world());
     return prop == nullptr ? invalid_value : memory::create(bytes, prop->location_id, handle);
 }
@@ -226,7 +252,8 @@ int cuMemRelease(Call&, unsigned long long handle) {
     const Lock lock(world());
     return memory::drop(handle);
 }
-int cuMemMap(Call&, uint64_t pointer, size_t bytes, size_t offset, unsigned long long handle, unsigned long long) {
+int cuMemMap(Call&, uint64_t pointer, size_t bytes, size_t offset, unsigned long long handle,
+             unsigned long long) {
     const Lock lock(world());
     return memory::map(pointer, bytes, offset, handle);
 }
@@ -245,30 +272,48 @@ int cuMemGetAllocationGranularity(Call&, size_t* bytes, const AllocationProp*, i
     return ok;
 }
 
-int cudaMalloc(Call& call, void** pointer, size_t bytes) { return allocate(call, bytes, Memory::device, 0, pointer); }
+int cudaMalloc(Call& call, void** pointer, size_t bytes) {
+    return allocate(call, bytes, Memory::device, 0, pointer);
+}
 int cudaMallocPitch(Call& call, void** pointer, size_t* pitch, size_t width, size_t height) {
     return allocate_pitch(call, pointer, pitch, width, height);
 }
-int cudaFree(Call&, void* pointer) { return release(pointer, Memory::device); }
+int cudaFree(Call&, void* pointer) {
+    return release(pointer, Memory::device);
+}
 int cudaMallocAsync(Call& call, void** pointer, size_t bytes, void* stream) {
     return allocate_ordered(call, pointer, bytes, stream);
 }
-int cudaFreeAsync(Call& call, void* pointer, void* stream) { return release_ordered(call, pointer, stream); }
+int cudaFreeAsync(Call& call, void* pointer, void* stream) {
+    return release_ordered(call, pointer, stream);
+}
 int cudaMallocHost(Call& call, void** pointer, size_t bytes) {
     return allocate(call, bytes, Memory::host, 0, pointer);
 }
 int cudaHostAlloc(Call& call, void** pointer, size_t bytes, unsigned flags) {
     return allocate(call, bytes, Memory::host, flags, pointer);
 }
-int cudaFreeHost(Call&, void* pointer) { return release(pointer, Memory::host); }
-int cudaHostGetDevicePointer(Call&, void** out, void* pointer, unsigned) { return host_device_pointer(out, pointer); }
-int cudaHostGetFlags(Call&, unsigned* flags, void* pointer) { return host_flags(flags, pointer); }
-int cudaHostRegister(Call&, void* pointer, size_t bytes, unsigned flags) { return enlist(pointer, bytes, flags); }
-int cudaHostUnregister(Call&, void* pointer) { return unlist(pointer); }
+int cudaFreeHost(Call&, void* pointer) {
+    return release(pointer, Memory::host);
+}
+int cudaHostGetDevicePointer(Call&, void** out, void* pointer, unsigned) {
+    return host_device_pointer(out, pointer);
+}
+int cudaHostGetFlags(Call&, unsigned* flags, void* pointer) {
+    return host_flags(flags, pointer);
+}
+int cudaHostRegister(Call&, void* pointer, size_t bytes, unsigned flags) {
+    return enlist(pointer, bytes, flags);
+}
+int cudaHostUnregister(Call&, void* pointer) {
+    return unlist(pointer);
+}
 int cudaMallocManaged(Call& call, void** pointer, size_t bytes, unsigned flags) {
     return allocate(call, bytes, Memory::managed, flags, pointer);
 }
-int cudaMemGetInfo(Call&, size_t* free, size_t* total) { return info(free, total); }
+int cudaMemGetInfo(Call&, size_t* free, size_t* total) {
+    return info(free, total);
+}
 int cudaPointerGetAttributes(Call& call, PointerAttributes* attributes, const void* pointer) {
     if (attributes == nullptr) return invalid_value;
     const Lock lock(world());

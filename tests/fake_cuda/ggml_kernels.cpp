@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -44,9 +46,13 @@ struct Grid {
     unsigned gx, gy, gz, bx, by, bz;
 };
 
-std::string_view kernel_name() { return fake_cuda_kernel_name(); }
+std::string_view kernel_name() {
+    return fake_cuda_kernel_name();
+}
 
-bool name_has(std::string_view text) { return kernel_name().find(text) != std::string_view::npos; }
+bool name_has(std::string_view text) {
+    return kernel_name().find(text) != std::string_view::npos;
+}
 
 /// The nth argument of the template, as text.
 std::string_view template_argument(int n) {
@@ -70,18 +76,25 @@ int type_of(std::string_view name) {
     return name == "__nv_bfloat16" ? fake::r16bf : fake::r32f;
 }
 
-double read(const void* data, int type, i64 index) { return fake::load(data, type, index).real(); }
-void write(void* data, int type, i64 index, double value) { fake::store(data, type, index, value); }
+double read(const void* data, int type, i64 index) {
+    return fake::load(data, type, index).real();
+}
+void write(void* data, int type, i64 index, double value) {
+    fake::store(data, type, index, value);
+}
 
-double silu(double x) { return x / (1 + std::exp(-x)); }
+double silu(double x) {
+    return x / (1 + std::exp(-x));
+}
 
 }  // namespace
 
-#define KERNEL(NAME)                                                                                              \
-    static void run_##NAME(const Grid& grid, Params p);                                                           \
-    extern "C" void NAME##_host(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, void** params) { \
-        run_##NAME({gx, gy, gz, bx, by, bz}, Params(params));                                                     \
-    }                                                                                                             \
+#define KERNEL(NAME)                                                                             \
+    static void run_##NAME(const Grid& grid, Params p);                                          \
+    extern "C" void NAME##_host(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, \
+                                unsigned bz, void** params) {                                    \
+        run_##NAME({gx, gy, gz, bx, by, bz}, Params(params));                                    \
+    }                                                                                            \
     static void run_##NAME([[maybe_unused]] const Grid& grid, Params p)
 
 KERNEL(rms_norm_f32) {
@@ -100,8 +113,10 @@ KERNEL(rms_norm_f32) {
         }
     };
     const auto operand = [&p] {
-        return Operand{p.take<const float*>(), {p.take<i64>(), p.take<i64>(), p.take<i64>()},
-                       {p.take<Divisor>(), p.take<Divisor>(), p.take<Divisor>(), p.take<Divisor>()}};
+        return Operand{
+            p.take<const float*>(),
+            {p.take<i64>(), p.take<i64>(), p.take<i64>()},
+            {p.take<Divisor>(), p.take<Divisor>(), p.take<Divisor>(), p.take<Divisor>()}};
     };
     const bool multiplies = template_argument(1) == "true";
     const bool adds = template_argument(2) == "true";
@@ -113,7 +128,8 @@ KERNEL(rms_norm_f32) {
                 const float* in = x + sample * stride[2] + channel * stride[1] + row * stride[0];
                 float* out = dst + ((sample * grid.gy + channel) * grid.gx + row) * cols;
                 double sum = 0;
-                for (i64 c = 0; c < cols; ++c) sum += static_cast<double>(in[c]) * in[c];
+                for (i64 c = 0; c < cols; ++c)
+                    sum += static_cast<double>(in[c]) * in[c];
                 const double scale = 1 / std::sqrt(sum / static_cast<double>(cols) + eps);
                 for (i64 c = 0; c < cols; ++c) {
                     double v = in[c] * scale;
@@ -157,7 +173,8 @@ KERNEL(rope_norm) {
         const i64 i1 = row % ne[1];
         const i64 from = i1 * in[0] + i2 * in[1] + i3 * in[2];
         // Fused with the write into the cache: there the rows are told by index.
-        const i64 to = row_stride != 0 ? i1 * out[0] + rows[i2] * row_stride : i1 * out[0] + i2 * out[1] + i3 * out[2];
+        const i64 to = row_stride != 0 ? i1 * out[0] + rows[i2] * row_stride
+                                       : i1 * out[0] + i2 * out[1] + i3 * out[2];
         for (i64 c = 0; c + 1 < ne[0]; c += 2) {
             const double a = read(x, in_type, from + c);
             const double b = read(x, in_type, from + c + 1);
@@ -170,7 +187,8 @@ KERNEL(rope_norm) {
                 double angle = plain * scale;
                 double size = attention;
                 if (extrapolation != 0) {
-                    const double y = (std::floor(half) - corrected.low) / std::max(0.001, double{corrected.high} - corrected.low);
+                    const double y = (std::floor(half) - corrected.low) /
+                                     std::max(0.001, double{corrected.high} - corrected.low);
                     const double mix = (1 - std::clamp(y, 0.0, 1.0)) * extrapolation;
                     angle = angle * (1 - mix) + plain * mix;
                     size *= 1 + 0.1 * std::log(1 / scale);
@@ -205,7 +223,8 @@ KERNEL(k_set_rows) {
         const i64 i2 = i / (ne[0] * ne[1]) % ne[2];
         const i64 i3 = i / (ne[0] * ne[1] * ne[2]);
         const i64 at = i1 * index[0] + i2 % ne11 * index[1] + i3 % ne12 * index[2];
-        const i64 row = wide ? static_cast<const i64*>(rows)[at] : static_cast<const int*>(rows)[at];
+        const i64 row =
+            wide ? static_cast<const i64*>(rows)[at] : static_cast<const int*>(rows)[at];
         write(dst, out_type, row * out[0] + i2 * out[1] + i3 * out[2] + i0,
               read(src, in_type, i1 * in[0] + i2 * in[1] + i3 * in[2] + i0));
     }
@@ -228,9 +247,11 @@ KERNEL(k_get_rows_float) {
             const auto i11 = static_cast<u64>(z / ne12);
             const auto i12 = static_cast<u64>(z % ne12);
             const int row = rows[i10 * index[0] + i11 * index[1] + i12 * index[2]];
-            const char* from = src + row * static_cast<i64>(in_bytes[0]) + i11 * in_bytes[1] + i12 * in_bytes[2];
+            const char* from =
+                src + row * static_cast<i64>(in_bytes[0]) + i11 * in_bytes[1] + i12 * in_bytes[2];
             const auto to = static_cast<i64>(i10 * out[0] + i11 * out[1] + i12 * out[2]);
-            for (i64 c = 0; c < cols; ++c) write(dst, out_type, to + c, read(from, in_type, c));
+            for (i64 c = 0; c < cols; ++c)
+                write(dst, out_type, to + c, read(from, in_type, c));
         }
     }
 }
@@ -248,10 +269,13 @@ KERNEL(cpy_scalar) {
     };
     i64 in[7];
     i64 out[7];
-    for (i64& v : in) v = p.take<i64>();
-    for (i64& v : out) v = p.take<i64>();
+    for (i64& v : in)
+        v = p.take<i64>();
+    for (i64& v : out)
+        v = p.take<i64>();
     for (i64 i = 0; i < total; ++i) {
-        write(dst + offset(out, out + 3, i), out_type, 0, read(src + offset(in, in + 3, i), in_type, 0));
+        write(dst + offset(out, out + 3, i), out_type, 0,
+              read(src + offset(in, in + 3, i), in_type, 0));
     }
 }
 
@@ -260,8 +284,9 @@ KERNEL(convert_unary_cont_vec4) {
     const int out_type = type_of(template_argument(1));
     const auto* src = p.take<const void*>();
     auto* dst = p.take<void*>();
-    const i64 total = p.take<i64>();
-    for (i64 i = 0; i < total; ++i) write(dst, out_type, i, read(src, in_type, i));
+    const i64 total = 4 * p.take<i64>();  // counted in fours
+    for (i64 i = 0; i < total; ++i)
+        write(dst, out_type, i, read(src, in_type, i));
 }
 
 KERNEL(k_compute_batched_ptrs) {
@@ -274,7 +299,8 @@ KERNEL(k_compute_batched_ptrs) {
     const i64 ne13 = p.take<i64>();
     const i64 ne23 = p.take<i64>();
     i64 nb[6];
-    for (i64& v : nb) v = static_cast<i64>(p.take<u64>());
+    for (i64& v : nb)
+        v = static_cast<i64>(p.take<u64>());
     const i64 r2 = p.take<i64>();
     const i64 r3 = p.take<i64>();
     for (i64 i3 = 0; i3 < ne13; ++i3) {
@@ -291,22 +317,28 @@ KERNEL(k_bin_bcast) {
     const auto* a = p.take<const float*>();
     const auto* b = p.take<const float*>();
     auto* dst = p.take<float*>();
-    const i64 ne[] = {p.take<unsigned>(), p.take<unsigned>(), p.take<unsigned>(), p.take<Divisor>().value};
+    const i64 ne[] = {p.take<unsigned>(), p.take<unsigned>(), p.take<unsigned>(),
+                      p.take<Divisor>().value};
     i64 size[4];
-    for (i64& v : size) v = p.take<Divisor>().value;
+    for (i64& v : size)
+        v = p.take<Divisor>().value;
     i64 out[4] = {1};
     i64 in_a[4];
     i64 in_b[4];
-    for (int i = 1; i < 4; ++i) out[i] = p.take<unsigned>();
-    for (i64& v : in_a) v = p.take<unsigned>();
-    for (i64& v : in_b) v = p.take<unsigned>();
+    for (int i = 1; i < 4; ++i)
+        out[i] = p.take<unsigned>();
+    for (i64& v : in_a)
+        v = p.take<unsigned>();
+    for (i64& v : in_b)
+        v = p.take<unsigned>();
     const bool product = name_has("op_mul");
     for (i64 i3 = 0; i3 < ne[3]; ++i3) {
         for (i64 i2 = 0; i2 < ne[2]; ++i2) {
             for (i64 i1 = 0; i1 < ne[1]; ++i1) {
                 for (i64 i0 = 0; i0 < ne[0]; ++i0) {
                     const float x = a[i3 * in_a[3] + i2 * in_a[2] + i1 * in_a[1] + i0 * in_a[0]];
-                    const float y = b[i3 % size[3] * in_b[3] + i2 % size[2] * in_b[2] + i1 % size[1] * in_b[1] + i0 % size[0] * in_b[0]];
+                    const float y = b[i3 % size[3] * in_b[3] + i2 % size[2] * in_b[2] +
+                                      i1 % size[1] * in_b[1] + i0 % size[0] * in_b[0]];
                     dst[i3 * out[3] + i2 * out[2] + i1 * out[1] + i0] = product ? x * y : x + y;
                 }
             }
@@ -323,7 +355,8 @@ KERNEL(unary_gated_op_kernel) {  // silu, the only one that Llama has
     const i64 stride_x = p.take<i64>();
     const i64 stride_gate = p.take<i64>();
     for (i64 i = 0; i < total; ++i) {
-        dst[i] = static_cast<float>(silu(x[i / cols * stride_x + i % cols]) * gate[i / cols * stride_gate + i % cols]);
+        dst[i] = static_cast<float>(silu(x[i / cols * stride_x + i % cols]) *
+                                    gate[i / cols * stride_gate + i % cols]);
     }
 }
 
@@ -345,16 +378,22 @@ KERNEL(soft_max_f32) {
         for (i64 i2 = 0; i2 < grid.gy; ++i2) {
             for (i64 i1 = 0; i1 < grid.gx; ++i1) {
                 const i64 row = (i3 * grid.gy + i2) * grid.gx + i1;
-                const char* masks = mask == nullptr ? nullptr : mask + i1 * s.nb11 + i2 % s.ne12 * s.nb12 + i3 % s.ne13 * s.nb13;
-                double most = sinks != nullptr ? sinks[i2] : -std::numeric_limits<double>::infinity();
+                const char* masks = mask == nullptr ? nullptr
+                                                    : mask + i1 * s.nb11 + i2 % s.ne12 * s.nb12 +
+                                                          i3 % s.ne13 * s.nb13;
+                double most =
+                    sinks != nullptr ? sinks[i2] : -std::numeric_limits<double>::infinity();
                 for (i64 c = 0; c < s.cols; ++c) {
                     // No ALiBi in Llama: the slope of the mask is 1.
-                    values[c] = static_cast<double>(x[row * s.cols + c]) * s.scale + (masks != nullptr ? read(masks, mask_type, c) : 0);
+                    values[c] = static_cast<double>(x[row * s.cols + c]) * s.scale +
+                                (masks != nullptr ? read(masks, mask_type, c) : 0);
                     most = std::max(most, values[c]);
                 }
                 double sum = sinks != nullptr ? std::exp(sinks[i2] - most) : 0;
-                for (double& v : values) sum += v = std::exp(v - most);
-                for (i64 c = 0; c < s.cols; ++c) dst[row * s.cols + c] = static_cast<float>(values[c] / sum);
+                for (double& v : values)
+                    sum += v = std::exp(v - most);
+                for (i64 c = 0; c < s.cols; ++c)
+                    dst[row * s.cols + c] = static_cast<float>(values[c] / sum);
             }
         }
     }
@@ -396,14 +435,17 @@ KERNEL(mul_mat_vec_f) {
                     const auto dot = [&](const char* matrix) {
                         double sum = 0;
                         const char* line = matrix + (weights + row * stride_row) * bytes;
-                        for (i64 i = 0; i < terms; ++i) sum += read(line, type, i) * input[col * stride_col_y + i];
+                        for (i64 i = 0; i < terms; ++i)
+                            sum += read(line, type, i) * input[col * stride_col_y + i];
                         return sum;
                     };
                     const i64 place = target + col * stride_col_dst + row;
                     double result = dot(x);
                     if (fused && fusion.bias != nullptr) result += fusion.bias[place];
                     if (fused && fusion.gate != nullptr) {
-                        const double gate = dot(fusion.gate) + (fusion.gate_bias != nullptr ? fusion.gate_bias[place] : 0);
+                        const double gate =
+                            dot(fusion.gate) +
+                            (fusion.gate_bias != nullptr ? fusion.gate_bias[place] : 0);
                         result *= silu(gate);
                     }
                     dst[place] = static_cast<float>(result);

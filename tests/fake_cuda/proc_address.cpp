@@ -29,13 +29,15 @@ int find(const char* symbol, int version, bool per_thread, void** function) {
 
 }  // namespace
 
-extern "C" FAKE_EXPORT int cuGetProcAddress_v2(const char* symbol, void** function, int version, std::uint64_t flags,
-                                               int* status);
-extern "C" FAKE_EXPORT int cuGetProcAddress(const char* symbol, void** function, int version, std::uint64_t flags);
+extern "C" FAKE_EXPORT int cuGetProcAddress_v2(const char* symbol, void** function, int version,
+                                               std::uint64_t flags, int* status);
+extern "C" FAKE_EXPORT int cuGetProcAddress(const char* symbol, void** function, int version,
+                                            std::uint64_t flags);
 
 namespace {
 
-int lookup(fake::Call& call, const char* symbol, void** function, int version, std::uint64_t flags, int* status) {
+int lookup(fake::Call& call, const char* symbol, void** function, int version, std::uint64_t flags,
+           int* status) {
     if (call.journalled()) call.arguments({"symbol", "version", "flags"}, symbol, version, flags);
     if (const int fault = call.refuse()) return call.end(fault);
     if (symbol == nullptr || function == nullptr) return call.end(fake::invalid_value);
@@ -57,7 +59,8 @@ int lookup(fake::Call& call, const char* symbol, void** function, int version, s
 
 }  // namespace
 
-int cuGetProcAddress_v2(const char* symbol, void** function, int version, std::uint64_t flags, int* status) {
+int cuGetProcAddress_v2(const char* symbol, void** function, int version, std::uint64_t flags,
+                        int* status) {
     fake::Call call("cuGetProcAddress_v2", FAKE_LIBRARY, {false, false});
     return lookup(call, symbol, function, version, flags, status);
 }

@@ -133,6 +133,7 @@ TEST(SignatureNorm, ACommonSizeStandsOutOfNoisyDirections) {
     EXPECT_EQ(found->signature.name, "scale");
     EXPECT_FALSE(find_scale(suspect_of(Step::norm, {{a}, {noisy_and(0.01)}}, 0.1)));
     EXPECT_FALSE(find_scale(suspect_of(Step::norm, {{a}, {noisy_and(0)}}, 0.01)));
+    EXPECT_FALSE(find_scale(suspect_of(Step::norm, {{a}, {a}}, 0.1)));  // no change at all
 }
 
 }  // namespace

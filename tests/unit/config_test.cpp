@@ -76,10 +76,11 @@ TEST(Config, TheTableNamesEachVariableOnceWithItsHelp) {
             EXPECT_TRUE(variable.parse(c, fallback)) << variable.name;
         }
     }
-    EXPECT_EQ(names, (std::vector<std::string>{"ORCH_LOG_FILE", "ORCH_LOG_TEAM", "ORCH_LOG_VALUES",
-                                               "ORCH_TRACE_CHECKPOINTS", "ORCH_TRACE_ROWS",
-                                               "ORCH_TRACE_WEIGHTS", "ORCH_TRACE_CAPTURE",
-                                               "ORCH_TRACE_MEMORY", "ORCH_TRACE_PROBES"}));
+    EXPECT_EQ(names,
+              (std::vector<std::string>{
+                  "ORCH_LOG_FILE", "ORCH_LOG_TEAM", "ORCH_LOG_VALUES", "ORCH_TRACE_CHECKPOINTS",
+                  "ORCH_TRACE_ROWS", "ORCH_TRACE_WEIGHTS", "ORCH_TRACE_CAPTURE",
+                  "ORCH_TRACE_MEMORY", "ORCH_TRACE_GRAPHS", "ORCH_TRACE_PROBES"}));
     EXPECT_LE(config_variables().size(), Config::max_problems);
 }
 

@@ -29,11 +29,13 @@ std::vector<Fault> parse_faults(const char* text) {
         rest.remove_prefix(std::min(rest.size(), item.size() + 1));
         const std::size_t colon = item.find(':');
         if (colon == std::string::npos) {
-            std::fprintf(stderr, "fake_cuda: FAKE_CUDA_FAIL wants NAME:N, not \"%s\"\n", item.c_str());
+            std::fprintf(stderr, "fake_cuda: FAKE_CUDA_FAIL wants NAME:N, not \"%s\"\n",
+                         item.c_str());
             std::_Exit(2);
         }
         char* end = nullptr;
-        Fault fault{item.substr(0, colon), std::strtoull(item.c_str() + colon + 1, &end, 10), false, 0};
+        Fault fault{item.substr(0, colon), std::strtoull(item.c_str() + colon + 1, &end, 10), false,
+                    0};
         if (*end == '+') {
             fault.onwards = true;
             ++end;
@@ -58,10 +60,12 @@ struct State {
     State() {
         if (const char* path = std::getenv("FAKE_CUDA_JOURNAL")) {
             journal = ::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-            if (journal < 0) std::fprintf(stderr, "fake_cuda: cannot open %s: %s\n", path, std::strerror(errno));
+            if (journal < 0)
+                std::fprintf(stderr, "fake_cuda: cannot open %s: %s\n", path, std::strerror(errno));
         }
         executions = journal >= 0 && std::getenv("FAKE_CUDA_JOURNAL_EXEC") != nullptr;
-        if (const char* at = std::getenv("FAKE_CUDA_LOSE_CONTEXT_AT")) lost_at = std::strtoull(at, nullptr, 10);
+        if (const char* at = std::getenv("FAKE_CUDA_LOSE_CONTEXT_AT"))
+            lost_at = std::strtoull(at, nullptr, 10);
         faults = parse_faults(std::getenv("FAKE_CUDA_FAIL"));
     }
 };
@@ -120,7 +124,8 @@ void Fields::add(std::string_view key, const char* text) {
 }
 
 void Fields::add(std::string_view key, Dim3 v) {
-    raw(key, '[' + std::to_string(v.x) + ',' + std::to_string(v.y) + ',' + std::to_string(v.z) + ']');
+    raw(key,
+        '[' + std::to_string(v.x) + ',' + std::to_string(v.y) + ',' + std::to_string(v.z) + ']');
 }
 
 void Fields::add(std::string_view key, const RuntimePitched& v) {
@@ -129,10 +134,13 @@ void Fields::add(std::string_view key, const RuntimePitched& v) {
 }
 
 void Fields::add(std::string_view key, const RuntimeExtent& v) {
-    raw(key, '[' + std::to_string(v.width) + ',' + std::to_string(v.height) + ',' + std::to_string(v.depth) + ']');
+    raw(key, '[' + std::to_string(v.width) + ',' + std::to_string(v.height) + ',' +
+                 std::to_string(v.depth) + ']');
 }
 
-void lose_context() { state().lost = true; }
+void lose_context() {
+    state().lost = true;
+}
 
 int& last_error() {
     thread_local int error = 0;
@@ -172,7 +180,9 @@ Call::~Call() {
     write_line(text + '}');
 }
 
-Call* Call::current() { return current_call; }
+Call* Call::current() {
+    return current_call;
+}
 
 int Call::refuse() {
     if (state().lost || (state().lost_at != 0 && number_ >= state().lost_at)) {
@@ -192,8 +202,8 @@ int Call::end(int result) {
     return result;
 }
 
-void journal_execution(NodeKind kind, const std::string& label, std::uint64_t stream, std::uint64_t call,
-                       std::uint64_t graph_exec, std::uint64_t replay) {
+void journal_execution(NodeKind kind, const std::string& label, std::uint64_t stream,
+                       std::uint64_t call, std::uint64_t graph_exec, std::uint64_t replay) {
     if (!state().executions) return;
     Fields line;
     line.add("exec", name_of(kind));

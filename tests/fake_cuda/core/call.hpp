@@ -1,4 +1,5 @@
-// A call into a stand-in: its number, its line in the journal, and the faults that are planted in it.
+// A call into a stand-in: its number, its line in the journal, and the faults that are planted in
+// it.
 //
 //   FAKE_CUDA_JOURNAL=PATH           one JSON line per call, written when the call returns
 //   FAKE_CUDA_JOURNAL_EXEC=1         and one per operation that ran on a stream
@@ -100,8 +101,8 @@ class Call {
 };
 
 /// A line of an operation that a stream ran.
-void journal_execution(NodeKind kind, const std::string& label, std::uint64_t stream, std::uint64_t call,
-                       std::uint64_t graph_exec, std::uint64_t replay);
+void journal_execution(NodeKind kind, const std::string& label, std::uint64_t stream,
+                       std::uint64_t call, std::uint64_t graph_exec, std::uint64_t replay);
 
 /// A fault on the device: from now on every call fails with 700.
 void lose_context();

@@ -83,32 +83,34 @@ void fill(Properties& p, int device) {
 }
 
 // The toolkit's names, so that a layout can be compared with its header line by line.
-#define FAKE_PROPERTIES_TEXTURES                                                                          \
-    int maxTexture2D[2], maxTexture2DMipmap[2], maxTexture2DLinear[3], maxTexture2DGather[2],             \
-        maxTexture3D[3], maxTexture3DAlt[3], maxTextureCubemap, maxTexture1DLayered[2],                   \
-        maxTexture2DLayered[3], maxTextureCubemapLayered[2], maxSurface1D, maxSurface2D[2],               \
-        maxSurface3D[3], maxSurface1DLayered[2], maxSurface2DLayered[3], maxSurfaceCubemap,               \
-        maxSurfaceCubemapLayered[2];                                                                      \
-    std::size_t surfaceAlignment;                                                                         \
-    int concurrentKernels, ECCEnabled, pciBusID, pciDeviceID, pciDomainID, tccDriver, asyncEngineCount, unifiedAddressing;
-#define FAKE_PROPERTIES_HEAD                                                                              \
-    char name[256];                                                                                       \
-    char uuid[16];                                                                                        \
-    char luid[8];                                                                                         \
-    unsigned luidDeviceNodeMask;                                                                          \
-    std::size_t totalGlobalMem, sharedMemPerBlock;                                                        \
-    int regsPerBlock, warpSize;                                                                           \
-    std::size_t memPitch;                                                                                 \
+#define FAKE_PROPERTIES_TEXTURES                                                              \
+    int maxTexture2D[2], maxTexture2DMipmap[2], maxTexture2DLinear[3], maxTexture2DGather[2], \
+        maxTexture3D[3], maxTexture3DAlt[3], maxTextureCubemap, maxTexture1DLayered[2],       \
+        maxTexture2DLayered[3], maxTextureCubemapLayered[2], maxSurface1D, maxSurface2D[2],   \
+        maxSurface3D[3], maxSurface1DLayered[2], maxSurface2DLayered[3], maxSurfaceCubemap,   \
+        maxSurfaceCubemapLayered[2];                                                          \
+    std::size_t surfaceAlignment;                                                             \
+    int concurrentKernels, ECCEnabled, pciBusID, pciDeviceID, pciDomainID, tccDriver,         \
+        asyncEngineCount, unifiedAddressing;
+#define FAKE_PROPERTIES_HEAD                       \
+    char name[256];                                \
+    char uuid[16];                                 \
+    char luid[8];                                  \
+    unsigned luidDeviceNodeMask;                   \
+    std::size_t totalGlobalMem, sharedMemPerBlock; \
+    int regsPerBlock, warpSize;                    \
+    std::size_t memPitch;                          \
     int maxThreadsPerBlock, maxThreadsDim[3], maxGridSize[3];
-#define FAKE_PROPERTIES_TAIL                                                                              \
-    int maxBlocksPerMultiProcessor, accessPolicyMaxWindowSize;                                            \
-    std::size_t reservedSharedMemPerBlock;                                                                \
-    int hostRegisterSupported, sparseCudaArraySupported, hostRegisterReadOnlySupported,                   \
-        timelineSemaphoreInteropSupported, memoryPoolsSupported, gpuDirectRDMASupported;                  \
-    unsigned gpuDirectRDMAFlushWritesOptions;                                                             \
-    int gpuDirectRDMAWritesOrdering;                                                                      \
-    unsigned memoryPoolSupportedHandleTypes;                                                              \
-    int deferredMappingCudaArraySupported, ipcEventSupported, clusterLaunch, unifiedFunctionPointers;
+#define FAKE_PROPERTIES_TAIL                                                             \
+    int maxBlocksPerMultiProcessor, accessPolicyMaxWindowSize;                           \
+    std::size_t reservedSharedMemPerBlock;                                               \
+    int hostRegisterSupported, sparseCudaArraySupported, hostRegisterReadOnlySupported,  \
+        timelineSemaphoreInteropSupported, memoryPoolsSupported, gpuDirectRDMASupported; \
+    unsigned gpuDirectRDMAFlushWritesOptions;                                            \
+    int gpuDirectRDMAWritesOrdering;                                                     \
+    unsigned memoryPoolSupportedHandleTypes;                                             \
+    int deferredMappingCudaArraySupported, ipcEventSupported, clusterLaunch,             \
+        unifiedFunctionPointers;
 
 struct Properties12 {
     FAKE_PROPERTIES_HEAD
@@ -116,15 +118,17 @@ struct Properties12 {
     std::size_t totalConstMem;
     int major, minor;
     std::size_t textureAlignment, texturePitchAlignment;
-    int deviceOverlap, multiProcessorCount, kernelExecTimeoutEnabled, integrated, canMapHostMemory, computeMode,
-        maxTexture1D, maxTexture1DMipmap, maxTexture1DLinear;
+    int deviceOverlap, multiProcessorCount, kernelExecTimeoutEnabled, integrated, canMapHostMemory,
+        computeMode, maxTexture1D, maxTexture1DMipmap, maxTexture1DLinear;
     FAKE_PROPERTIES_TEXTURES
-    int memoryClockRate, memoryBusWidth, l2CacheSize, persistingL2CacheMaxSize, maxThreadsPerMultiProcessor,
-        streamPrioritiesSupported, globalL1CacheSupported, localL1CacheSupported;
+    int memoryClockRate, memoryBusWidth, l2CacheSize, persistingL2CacheMaxSize,
+        maxThreadsPerMultiProcessor, streamPrioritiesSupported, globalL1CacheSupported,
+        localL1CacheSupported;
     std::size_t sharedMemPerMultiprocessor;
-    int regsPerMultiprocessor, managedMemory, isMultiGpuBoard, multiGpuBoardGroupID, hostNativeAtomicSupported,
-        singleToDoublePrecisionPerfRatio, pageableMemoryAccess, concurrentManagedAccess, computePreemptionSupported,
-        canUseHostPointerForRegisteredMem, cooperativeLaunch, cooperativeMultiDeviceLaunch;
+    int regsPerMultiprocessor, managedMemory, isMultiGpuBoard, multiGpuBoardGroupID,
+        hostNativeAtomicSupported, singleToDoublePrecisionPerfRatio, pageableMemoryAccess,
+        concurrentManagedAccess, computePreemptionSupported, canUseHostPointerForRegisteredMem,
+        cooperativeLaunch, cooperativeMultiDeviceLaunch;
     std::size_t sharedMemPerBlockOptin;
     int pageableMemoryAccessUsesHostPageTables, directManagedMemAccessFromHost;
     FAKE_PROPERTIES_TAIL
@@ -141,9 +145,9 @@ struct Properties13 {
     int memoryBusWidth, l2CacheSize, persistingL2CacheMaxSize, maxThreadsPerMultiProcessor,
         streamPrioritiesSupported, globalL1CacheSupported, localL1CacheSupported;
     std::size_t sharedMemPerMultiprocessor;
-    int regsPerMultiprocessor, managedMemory, isMultiGpuBoard, multiGpuBoardGroupID, hostNativeAtomicSupported,
-        pageableMemoryAccess, concurrentManagedAccess, computePreemptionSupported,
-        canUseHostPointerForRegisteredMem, cooperativeLaunch;
+    int regsPerMultiprocessor, managedMemory, isMultiGpuBoard, multiGpuBoardGroupID,
+        hostNativeAtomicSupported, pageableMemoryAccess, concurrentManagedAccess,
+        computePreemptionSupported, canUseHostPointerForRegisteredMem, cooperativeLaunch;
     std::size_t sharedMemPerBlockOptin;
     int pageableMemoryAccessUsesHostPageTables, directManagedMemAccessFromHost;
     FAKE_PROPERTIES_TAIL
@@ -162,17 +166,20 @@ int device_count() {
     return count;
 }
 
-bool is_device(int device) { return device >= 0 && device < device_count(); }
+bool is_device(int device) {
+    return device >= 0 && device < device_count();
+}
 
 int device_attribute(int attribute, int device) {
     static const std::map<int, int> values = {
-        {1, 1024},      {2, 1024},  {3, 1024},     {4, 64},       {5, 0x7fffffff}, {6, 65535},      {7, 65535},
-        {8, 48 << 10},  {9, 65536}, {10, 32},      {11, 0x7fffffff}, {12, 65536},  {13, 1410000},   {14, 512},
-        {15, 1},        {16, 108},  {19, 1},       {31, 1},       {36, 1215000},   {37, 5120},      {38, 40 << 20},
-        {39, 2048},     {40, 3},    {41, 1},       {51, 32},      {75, 8},         {76, 0},         {78, 1},
-        {79, 1},        {80, 1},    {81, 164 << 10}, {82, 65536}, {83, 1},         {87, 2},         {89, 1},
-        {90, 1},        {91, 1},    {95, 1},       {97, 163 << 10}, {99, 1},       {102, 1},        {103, 1},
-        {106, 32},      {111, 1 << 10}, {115, 1},  {122, 1}};
+        {1, 1024},       {2, 1024},      {3, 1024},       {4, 64},    {5, 0x7fffffff},  {6, 65535},
+        {7, 65535},      {8, 48 << 10},  {9, 65536},      {10, 32},   {11, 0x7fffffff}, {12, 65536},
+        {13, 1410000},   {14, 512},      {15, 1},         {16, 108},  {19, 1},          {31, 1},
+        {36, 1215000},   {37, 5120},     {38, 40 << 20},  {39, 2048}, {40, 3},          {41, 1},
+        {51, 32},        {75, 8},        {76, 0},         {78, 1},    {79, 1},          {80, 1},
+        {81, 164 << 10}, {82, 65536},    {83, 1},         {87, 2},    {89, 1},          {90, 1},
+        {91, 1},         {95, 1},        {97, 163 << 10}, {99, 1},    {102, 1},         {103, 1},
+        {106, 32},       {111, 1 << 10}, {115, 1},        {122, 1}};
     if (attribute == 33) return device + 1;  // PCI bus
     const auto it = values.find(attribute);
     return it == values.end() ? 0 : it->second;
@@ -193,7 +200,9 @@ void fill_properties(void* out, int device, int major, bool second_version) {
     std::memcpy(out, &properties, second_version ? sizeof properties : old_properties_bytes);
 }
 
-int current_device() { return device_of_thread; }
+int current_device() {
+    return device_of_thread;
+}
 
 std::vector<Context*>& context_stack() {
     thread_local std::vector<Context*> stack;

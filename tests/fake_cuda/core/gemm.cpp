@@ -44,7 +44,8 @@ unsigned encode(const Format& f, double value) {
     const unsigned exponent_mask = (1U << f.exponent_bits) - 1;
     const unsigned sign = (std::signbit(value) ? 1U : 0U) << (f.exponent_bits + f.fraction_bits);
     const unsigned infinite = exponent_mask << f.fraction_bits;
-    const unsigned not_a_number = f.infinity ? infinite | 1U << (f.fraction_bits - 1) : infinite | ((1U << f.fraction_bits) - 1);
+    const unsigned not_a_number = f.infinity ? infinite | 1U << (f.fraction_bits - 1)
+                                             : infinite | ((1U << f.fraction_bits) - 1);
     if (std::isnan(value)) return sign | not_a_number;
     const double size = std::fabs(value);
     if (size == 0) return sign;
@@ -52,7 +53,8 @@ unsigned encode(const Format& f, double value) {
     std::frexp(size, &exponent);
     exponent = std::max(exponent - 1, 1 - bias);
     // How many steps of the format's spacing at this size.
-    const double steps = std::isinf(size) ? size : std::nearbyint(std::ldexp(size, f.fraction_bits - exponent));
+    const double steps =
+        std::isinf(size) ? size : std::nearbyint(std::ldexp(size, f.fraction_bits - exponent));
     const double most = decode(f, f.infinity ? infinite - 1 : not_a_number - 1);
     if (std::isinf(size) || std::ldexp(steps, exponent - f.fraction_bits) > most) {
         return sign | (f.infinity ? infinite : not_a_number);
@@ -65,13 +67,16 @@ unsigned encode(const Format& f, double value) {
 template <class T>
 T read(const void* data, std::int64_t index) {
     T value;
-    std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+    std::memcpy(&value,
+                static_cast<const char*>(data) + index * static_cast<std::int64_t>(sizeof(T)),
+                sizeof(T));
     return value;
 }
 
 template <class T>
 void write(void* data, std::int64_t index, T value) {
-    std::memcpy(static_cast<char*>(data) + index * static_cast<std::int64_t>(sizeof(T)), &value, sizeof(T));
+    std::memcpy(static_cast<char*>(data) + index * static_cast<std::int64_t>(sizeof(T)), &value,
+                sizeof(T));
 }
 
 template <class Integer>
@@ -83,8 +88,8 @@ Integer saturated(double value) {
 }
 
 /// Rows of a (or columns of b) side by side.
-std::vector<Value> gather(const Matrix& matrix, const void* data, int trans, std::int64_t rows, std::int64_t cols,
-                          bool by_rows) {
+std::vector<Value> gather(const Matrix& matrix, const void* data, int trans, std::int64_t rows,
+                          std::int64_t cols, bool by_rows) {
     std::vector<Value> out(static_cast<std::size_t>(rows * cols));
     for (std::int64_t i = 0; i < rows; ++i) {
         for (std::int64_t j = 0; j < cols; ++j) {
@@ -99,23 +104,30 @@ std::vector<Value> gather(const Matrix& matrix, const void* data, int trans, std
 /// Is all of the matrix where a device can read it?
 bool reachable(const Matrix& matrix, std::int64_t batch, std::int64_t rows, std::int64_t cols) {
     if (rows == 0 || cols == 0) return true;
-    if (matrix.indirect && !memory::contains(matrix.data, static_cast<std::size_t>(batch + 1) * sizeof(void*))) return false;
+    if (matrix.indirect &&
+        !memory::contains(matrix.data, static_cast<std::size_t>(batch + 1) * sizeof(void*)))
+        return false;
     const std::int64_t elements = matrix.at(rows - 1, cols - 1) + 1;
-    return memory::contains(matrix.of(batch), static_cast<std::size_t>(elements) * size_of(matrix.type));
+    return memory::contains(matrix.of(batch),
+                            static_cast<std::size_t>(elements) * size_of(matrix.type));
 }
 
 bool reachable(const Gemm& g, std::int64_t batch) {
     const Lock lock(world());
-    const auto turned = [](const Matrix& matrix, int trans, std::int64_t i, std::int64_t rows, std::int64_t cols) {
+    const auto turned = [](const Matrix& matrix, int trans, std::int64_t i, std::int64_t rows,
+                           std::int64_t cols) {
         return trans == 0 ? reachable(matrix, i, rows, cols) : reachable(matrix, i, cols, rows);
     };
     // With a factor of 0 an operand may be null.
-    const bool inputs = g.alpha.get() == Value{0} || (turned(g.a, g.transa, batch, g.m, g.k) && turned(g.b, g.transb, batch, g.k, g.n));
+    const bool inputs = g.alpha.get() == Value{0} || (turned(g.a, g.transa, batch, g.m, g.k) &&
+                                                      turned(g.b, g.transb, batch, g.k, g.n));
     const bool added = g.beta.get() == Value{0} || reachable(g.c, batch, g.m, g.n);
     return inputs && added && reachable(g.d, batch, g.m, g.n);
 }
 
-bool is_complex(const Gemm& g) { return g.a.type == c32f || g.a.type == c64f || g.c.type == c32f || g.c.type == c64f; }
+bool is_complex(const Gemm& g) {
+    return g.a.type == c32f || g.a.type == c64f || g.c.type == c32f || g.c.type == c64f;
+}
 
 void compute_one(const Gemm& g, std::int64_t batch) {
     const Value alpha = g.alpha.get();
@@ -134,10 +146,12 @@ void compute_one(const Gemm& g, std::int64_t batch) {
         for (std::int64_t row = 0; row < g.m; ++row) {
             Value sum = 0;
             if (product && complex) {
-                for (std::int64_t i = 0; i < g.k; ++i) sum += a[row * g.k + i] * b[col * g.k + i];
+                for (std::int64_t i = 0; i < g.k; ++i)
+                    sum += a[row * g.k + i] * b[col * g.k + i];
             } else if (product) {
                 double real = 0;
-                for (std::int64_t i = 0; i < g.k; ++i) real += a[row * g.k + i].real() * b[col * g.k + i].real();
+                for (std::int64_t i = 0; i < g.k; ++i)
+                    real += a[row * g.k + i].real() * b[col * g.k + i].real();
                 sum = real;
             }
             if (product) sum *= alpha;
@@ -232,7 +246,8 @@ void store(void* data, int type, std::int64_t i, Value value) {
 
 const void* Matrix::of(std::int64_t batch) const {
     if (indirect) return static_cast<const void* const*>(data)[batch];
-    return static_cast<const char*>(data) + batch * stride * static_cast<std::int64_t>(size_of(type));
+    return static_cast<const char*>(data) +
+           batch * stride * static_cast<std::int64_t>(size_of(type));
 }
 
 void compute(const Gemm& gemm) {
@@ -240,7 +255,8 @@ void compute(const Gemm& gemm) {
         if (reachable(gemm, i)) {
             compute_one(gemm, i);
         } else if (!kernels::any_without_effect()) {
-            // What a kernel that did nothing should have written may be an address: then this is no fault.
+            // What a kernel that did nothing should have written may be an address: then this is no
+            // fault.
             lose_context();
         }
     }

@@ -27,11 +27,13 @@ struct Matrix {
     const void* data = nullptr;
     int type = r32f;
     std::int64_t ld = 0;
-    std::int64_t stride = 0;   ///< between the matrices of a batch, in elements
-    bool indirect = false;     ///< data is an array of pointers, one per matrix
+    std::int64_t stride = 0;  ///< between the matrices of a batch, in elements
+    bool indirect = false;    ///< data is an array of pointers, one per matrix
     bool row_major = false;
     const void* of(std::int64_t batch) const;
-    std::int64_t at(std::int64_t row, std::int64_t col) const { return row_major ? row * ld + col : col * ld + row; }
+    std::int64_t at(std::int64_t row, std::int64_t col) const {
+        return row_major ? row * ld + col : col * ld + row;
+    }
 };
 
 struct Gemm {

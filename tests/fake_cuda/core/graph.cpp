@@ -25,7 +25,8 @@ std::set<const Node*> ancestors(const std::vector<Node*>& from) {
     while (!open.empty()) {
         const Node* node = open.back();
         open.pop_back();
-        if (seen.insert(node).second) open.insert(open.end(), node->after.begin(), node->after.end());
+        if (seen.insert(node).second)
+            open.insert(open.end(), node->after.begin(), node->after.end());
     }
     return seen;
 }
@@ -50,7 +51,8 @@ std::unique_ptr<Exec> instantiate(const Graph& graph) {
         exec->places[node.get()] = exec->ops.size();
         exec->ops.push_back(node->op);
         auto& after = exec->after.emplace_back();
-        for (const Node* earlier : node->after) after.push_back(exec->places.at(earlier));
+        for (const Node* earlier : node->after)
+            after.push_back(exec->places.at(earlier));
     }
     return exec;
 }
@@ -59,7 +61,8 @@ bool same_shape(const Exec& exec, const Exec& other, int* result) {
     constexpr int topology_changed = 2;
     constexpr int type_changed = 3;
     *result = 0;
-    if (exec.ops.size() != other.ops.size() || exec.after != other.after) *result = topology_changed;
+    if (exec.ops.size() != other.ops.size() || exec.after != other.after)
+        *result = topology_changed;
     for (std::size_t i = 0; *result == 0 && i < exec.ops.size(); ++i) {
         if (exec.ops[i].kind != other.ops[i].kind) *result = type_changed;
     }
@@ -110,11 +113,13 @@ int end_capture(const std::shared_ptr<Stream>& stream, std::unique_ptr<Graph>& g
     if (!capture) return 401;  // not capturing: illegal state
     if (capture->origin != stream.get()) return capture_unmatched;
     constexpr int relaxed = 2;
-    if (capture->mode != relaxed && capture->owner != std::this_thread::get_id()) return capture_wrong_thread;
+    if (capture->mode != relaxed && capture->owner != std::this_thread::get_id())
+        return capture_wrong_thread;
     const auto joined = ancestors(stream->tail);
     bool unjoined = false;
     for (const auto& member : capture->members) {
-        for (const Node* node : member->tail) unjoined |= !joined.contains(node);
+        for (const Node* node : member->tail)
+            unjoined |= !joined.contains(node);
         member->capture.reset();
         member->tail.clear();
     }
@@ -142,11 +147,14 @@ std::unique_ptr<Graph> take_graph(void* handle) {
     if (it == state().graphs.end()) return nullptr;
     auto graph = std::move(it->second);
     state().graphs.erase(it);
-    for (const auto& node : graph->nodes) state().nodes.erase(node.get());
+    for (const auto& node : graph->nodes)
+        state().nodes.erase(node.get());
     return graph;
 }
 
-Node* node(void* handle) { return state().nodes.contains(handle) ? static_cast<Node*>(handle) : nullptr; }
+Node* node(void* handle) {
+    return state().nodes.contains(handle) ? static_cast<Node*>(handle) : nullptr;
+}
 
 std::shared_ptr<Exec> exec(void* handle) {
     const auto it = state().execs.find(handle);
@@ -159,7 +167,9 @@ void* keep(std::shared_ptr<Exec> exec) {
     return handle;
 }
 
-bool drop_exec(void* handle) { return state().execs.erase(handle) == 1; }
+bool drop_exec(void* handle) {
+    return state().execs.erase(handle) == 1;
+}
 
 }  // namespace handles
 }  // namespace fake

@@ -21,9 +21,9 @@ struct Graph {
 struct Exec {
     std::uint64_t id = 0;
     std::uint64_t graph = 0;
-    std::vector<Op> ops;                         ///< in an order in which they may run
+    std::vector<Op> ops;                          ///< in an order in which they may run
     std::vector<std::vector<std::size_t>> after;  ///< per operation, as indices
-    std::map<const Node*, std::size_t> places;   ///< of the nodes it was made of
+    std::map<const Node*, std::size_t> places;    ///< of the nodes it was made of
     std::uint64_t launches = 0;
 };
 

@@ -97,11 +97,24 @@ std::string plain_name(std::string_view demangled) {
 
 std::size_t size_of_type(std::string_view type) {
     if (type.ends_with('*') || type.ends_with('&') || type.ends_with("* const")) return 8;
-    static const std::map<std::string_view, std::size_t> sizes = {
-        {"bool", 1},          {"char", 1},       {"signed char", 1},   {"unsigned char", 1}, {"short", 2},
-        {"unsigned short", 2}, {"int", 4},        {"unsigned int", 4},  {"float", 4},         {"long", 8},
-        {"unsigned long", 8}, {"long long", 8},  {"unsigned long long", 8}, {"double", 8},   {"uint3", 12},
-        {"dim3", 12},         {"__half", 2},     {"__nv_bfloat16", 2}};
+    static const std::map<std::string_view, std::size_t> sizes = {{"bool", 1},
+                                                                  {"char", 1},
+                                                                  {"signed char", 1},
+                                                                  {"unsigned char", 1},
+                                                                  {"short", 2},
+                                                                  {"unsigned short", 2},
+                                                                  {"int", 4},
+                                                                  {"unsigned int", 4},
+                                                                  {"float", 4},
+                                                                  {"long", 8},
+                                                                  {"unsigned long", 8},
+                                                                  {"long long", 8},
+                                                                  {"unsigned long long", 8},
+                                                                  {"double", 8},
+                                                                  {"uint3", 12},
+                                                                  {"dim3", 12},
+                                                                  {"__half", 2},
+                                                                  {"__nv_bfloat16", 2}};
     const auto it = sizes.find(type);
     return it == sizes.end() ? 0 : it->second;
 }
@@ -109,7 +122,8 @@ std::size_t size_of_type(std::string_view type) {
 void read_sizes(Kernel& kernel) {
     for (const std::string& name : {kernel.name, kernel.plain}) {
         if (const auto* sizes = static_cast<const std::size_t*>(lookup(name + "_param_sizes"))) {
-            while (*sizes != 0) kernel.sizes.push_back(*sizes++);
+            while (*sizes != 0)
+                kernel.sizes.push_back(*sizes++);
             kernel.count_known = true;
             return;
         }
@@ -126,7 +140,8 @@ void read_sizes(Kernel& kernel) {
         depth += (c == '<' || c == '(') - (c == '>' || c == ')');
         if (c != ',' || (depth != 0 && i < list.size())) continue;
         std::string_view type = list.substr(start, i - start);
-        while (type.starts_with(' ')) type.remove_prefix(1);
+        while (type.starts_with(' '))
+            type.remove_prefix(1);
         if (!type.empty() && type != "void") kernel.sizes.push_back(size_of_type(type));
         start = i + 1;
     }
@@ -141,7 +156,9 @@ std::vector<std::byte> copy_readable(const void* from, std::size_t bytes) {
         const std::size_t step = std::min(bytes - done, page_left);
         iovec to{copy.data() + done, step};
         iovec source{const_cast<char*>(static_cast<const char*>(from)) + done, step};
-        if (::syscall(SYS_process_vm_readv, ::getpid(), &to, 1, &source, 1, 0) != static_cast<long>(step)) break;
+        if (::syscall(SYS_process_vm_readv, ::getpid(), &to, 1, &source, 1, 0) !=
+            static_cast<long>(step))
+            break;
         done += step;
     }
     copy.resize(done);
@@ -187,7 +204,9 @@ bool any_without_effect() {
     return state().without_effect;
 }
 
-void bind(const void* host_function, Kernel* kernel) { state().bound[host_function] = kernel; }
+void bind(const void* host_function, Kernel* kernel) {
+    state().bound[host_function] = kernel;
+}
 
 int check_image(const void* image) {
     if (image == nullptr) return invalid_value;
@@ -198,7 +217,8 @@ int check_image(const void* image) {
     constexpr std::uint32_t elf = 0x464c457f;
     if (magic == wrapper || magic == fatbin || magic == elf) return ok;
     const auto* text = static_cast<const char*>(image);
-    while (*text == ' ' || *text == '\n' || *text == '\t') ++text;
+    while (*text == ' ' || *text == '\n' || *text == '\t')
+        ++text;
     return *text == '.' || std::strncmp(text, "//", 2) == 0 ? ok : invalid_image;
 }
 
@@ -245,7 +265,8 @@ void unpack(Launch& launch, void** extra) {
     for (std::size_t i = 0; i < launch.kernel->sizes.size(); ++i) {
         std::size_t offset = 0;
         std::size_t size = 0;
-        if (kernels::offset_of(*launch.kernel, i, &offset, &size) != ok || offset + size > bytes) return;
+        if (kernels::offset_of(*launch.kernel, i, &offset, &size) != ok || offset + size > bytes)
+            return;
         launch.values.emplace_back(buffer + offset, buffer + offset + size);
     }
 }
@@ -253,14 +274,16 @@ void unpack(Launch& launch, void** extra) {
 void resolve(Kernel& kernel) {
     if (kernel.host != nullptr || kernel.count_known) return;
     for (const std::string& name : {kernel.name, kernel.plain}) {
-        if (kernel.host == nullptr) kernel.host = reinterpret_cast<HostFunction>(lookup(name + "_host"));
+        if (kernel.host == nullptr)
+            kernel.host = reinterpret_cast<HostFunction>(lookup(name + "_host"));
     }
     read_sizes(kernel);
 }
 
 }  // namespace
 
-std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, void** params, void** extra) {
+std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, void** params,
+                                    void** extra) {
     resolve(kernel);
     auto launch = std::make_shared<Launch>();
     launch->kernel = &kernel;
@@ -287,7 +310,8 @@ std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, vo
             launch->values.push_back(copy_readable(value, most_bytes));
         }
     }
-    for (auto& value : launch->values) launch->params.push_back(value.data());
+    for (auto& value : launch->values)
+        launch->params.push_back(value.data());
     return launch;
 }
 
@@ -296,7 +320,8 @@ Op kernel_op(std::shared_ptr<Launch> launch) {
     return {NodeKind::kernel, one->kernel->plain, [launch] { launch->run(); }, launch, 0};
 }
 
-int launch(Call& call, const void* handle, const LaunchShape& shape, void* stream, void** params, void** extra) {
+int launch(Call& call, const void* handle, const LaunchShape& shape, void* stream, void** params,
+           void** extra) {
     Lock lock(world());
     Kernel* kernel = kernels::find(handle);
     if (kernel == nullptr) return call.major() != 0 ? invalid_device_function : invalid_handle;
@@ -304,7 +329,8 @@ int launch(Call& call, const void* handle, const LaunchShape& shape, void* strea
     call.note("symbol", kernel->name);
     const auto& [grid, block, shared] = shape;
     const auto threads = static_cast<std::uint64_t>(block.x) * block.y * block.z;
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || threads == 0 || threads > 1024) return invalid_value;
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || threads == 0 || threads > 1024)
+        return invalid_value;
     const auto target = find_stream(call, stream);
     if (!target) return invalid_handle;
     return append(lock, target, kernel_op(make_launch(*kernel, shape, params, extra)));
@@ -325,4 +351,6 @@ extern "C" const char* fake_cuda_kernel_name(void) {
     return fake::running == nullptr ? "" : fake::running->kernel->demangled.c_str();
 }
 
-extern "C" size_t fake_cuda_shared_bytes(void) { return fake::running == nullptr ? 0 : fake::running->shared; }
+extern "C" size_t fake_cuda_shared_bytes(void) {
+    return fake::running == nullptr ? 0 : fake::running->shared;
+}

@@ -54,7 +54,8 @@ void bind(const void* host_function, Kernel* kernel);
 int check_image(const void* image);
 /// True if the image is readable text that has no such kernel.
 bool surely_lacks(const void* image, const char* name);
-/// True once a kernel that has no host function was launched: device memory is not what it should be.
+/// True once a kernel that has no host function was launched: device memory is not what it should
+/// be.
 bool any_without_effect();
 int offset_of(const Kernel& kernel, std::size_t index, std::size_t* offset, std::size_t* bytes);
 }  // namespace kernels
@@ -63,8 +64,10 @@ struct LaunchShape {
     Dim3 grid, block;
     std::size_t shared;
 };
-std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, void** params, void** extra);
-int launch(Call& call, const void* handle, const LaunchShape& shape, void* stream, void** params, void** extra);
+std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, void** params,
+                                    void** extra);
+int launch(Call& call, const void* handle, const LaunchShape& shape, void* stream, void** params,
+           void** extra);
 Op kernel_op(std::shared_ptr<Launch> launch);
 
 }  // namespace fake

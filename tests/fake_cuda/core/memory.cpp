@@ -32,18 +32,22 @@ State& state() {
     return *one;
 }
 
-std::size_t rounded(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
+std::size_t rounded(std::size_t bytes, std::size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
 
 /// Filled with what no program wants to compute with: forgotten copies show.
 constexpr int garbage = 0xA5;
 
 void set_access(const Block& block, bool allowed) {
     if (block.kind != Memory::device || block.mapping == 0) return;
-    ::mprotect(reinterpret_cast<void*>(block.start), block.mapping, allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
+    ::mprotect(reinterpret_cast<void*>(block.start), block.mapping,
+               allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 void set_access_of_all(bool allowed) {
-    for (const auto& [start, block] : state().blocks) set_access(block, allowed);
+    for (const auto& [start, block] : state().blocks)
+        set_access(block, allowed);
 }
 
 void free_storage(const Block& block) {
@@ -81,7 +85,8 @@ std::size_t total() {
 std::size_t used(int device) {
     std::size_t sum = 0;
     for (const auto& [start, block] : state().blocks) {
-        if (block.kind == Memory::device && block.device == device && !block.virtual_map) sum += block.bytes;
+        if (block.kind == Memory::device && block.device == device && !block.virtual_map)
+            sum += block.bytes;
     }
     for (const auto& [handle, physical] : state().physical) {
         if (physical.device == device) sum += physical.bytes;
@@ -89,16 +94,19 @@ std::size_t used(int device) {
     return sum;
 }
 
-int allocate(std::size_t bytes, Memory kind, int device, std::uint64_t context, unsigned flags, void** out) {
+int allocate(std::size_t bytes, Memory kind, int device, std::uint64_t context, unsigned flags,
+             void** out) {
     if (out == nullptr) return invalid_value;
     *out = nullptr;
-    if (kind != Memory::host && bytes > total() - std::min(total(), used(device))) return out_of_memory;
+    if (kind != Memory::host && bytes > total() - std::min(total(), used(device)))
+        return out_of_memory;
     if (bytes == 0) return ok;
     Block block{0, bytes, kind, device, flags, ++state().ids, context, false, 0, false};
     void* storage = nullptr;
     if (kind == Memory::device && state().protect) {
         block.mapping = rounded(bytes, 4096);
-        storage = ::mmap(nullptr, block.mapping, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        storage = ::mmap(nullptr, block.mapping, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (storage == MAP_FAILED) return out_of_memory;
     } else {
         storage = std::aligned_alloc(512, rounded(bytes, 512));
@@ -125,7 +133,8 @@ std::optional<Block> find(const void* pointer) {
 int release(const void* pointer, Memory kind) {
     if (pointer == nullptr) return ok;
     const auto it = state().blocks.find(reinterpret_cast<Address>(pointer));
-    if (it == state().blocks.end() || it->second.registered || it->second.virtual_map) return invalid_value;
+    if (it == state().blocks.end() || it->second.registered || it->second.virtual_map)
+        return invalid_value;
     if ((it->second.kind == Memory::host) != (kind == Memory::host)) return invalid_value;
     free_storage(it->second);
     state().blocks.erase(it);
@@ -136,7 +145,8 @@ int enlist(void* pointer, std::size_t bytes, unsigned flags, std::uint64_t conte
     if (pointer == nullptr || bytes == 0) return invalid_value;
     if (find(pointer)) return 712;  // already registered
     const auto start = reinterpret_cast<Address>(pointer);
-    state().blocks[start] = {start, bytes, Memory::host, 0, flags, ++state().ids, context, true, 0, false};
+    state().blocks[start] = {start,         bytes,   Memory::host, 0, flags,
+                             ++state().ids, context, true,         0, false};
     return ok;
 }
 
@@ -173,17 +183,21 @@ bool fits(const void* pointer, std::size_t bytes) {
     return !block || block->start + block->bytes - reinterpret_cast<Address>(pointer) >= bytes;
 }
 
-bool contains(const void* pointer, std::size_t bytes) { return find(pointer) && fits(pointer, bytes); }
+bool contains(const void* pointer, std::size_t bytes) {
+    return find(pointer) && fits(pointer, bytes);
+}
 
 int reserve(std::size_t bytes, std::size_t alignment, Address* out) {
     if (out == nullptr || bytes == 0 || bytes % granularity != 0) return invalid_value;
     const std::size_t unit = std::max(alignment, granularity);
-    void* area = ::mmap(nullptr, bytes + unit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* area = ::mmap(nullptr, bytes + unit, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (area == MAP_FAILED) return out_of_memory;
     const auto address = reinterpret_cast<Address>(area);
     *out = rounded(address, unit);
     if (*out > address) ::munmap(area, *out - address);
-    if (const std::size_t rest = address + unit - *out; rest > 0) ::munmap(reinterpret_cast<void*>(*out + bytes), rest);
+    if (const std::size_t rest = address + unit - *out; rest > 0)
+        ::munmap(reinterpret_cast<void*>(*out + bytes), rest);
     state().reserved[*out] = bytes;
     return ok;
 }
@@ -218,19 +232,22 @@ int map(Address start, std::size_t bytes, std::size_t offset, unsigned long long
     const auto it = state().physical.find(handle);
     if (it == state().physical.end() || offset + bytes > it->second.bytes) return invalid_value;
     void* at = reinterpret_cast<void*>(start);
-    if (::mmap(at, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, it->second.file, static_cast<off_t>(offset)) != at) {
+    if (::mmap(at, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, it->second.file,
+               static_cast<off_t>(offset)) != at) {
         return invalid_value;
     }
     ++it->second.mappings;
     state().mapped[start] = handle;
-    state().blocks[start] = {start, bytes, Memory::device, it->second.device, 0, ++state().ids, 0, false, bytes, true};
+    state().blocks[start] = {
+        start, bytes, Memory::device, it->second.device, 0, ++state().ids, 0, false, bytes, true};
     return ok;
 }
 
 int unmap(Address start, std::size_t bytes) {
     // A range may cover several mappings, as a pool makes them.
     bool any = false;
-    for (auto it = state().mapped.lower_bound(start); it != state().mapped.end() && it->first < start + bytes;) {
+    for (auto it = state().mapped.lower_bound(start);
+         it != state().mapped.end() && it->first < start + bytes;) {
         const Block block = state().blocks[it->first];
         ::mmap(reinterpret_cast<void*>(block.start), block.bytes, PROT_NONE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);

@@ -1,7 +1,8 @@
 // Device memory is host memory that is written down here.
 //
 //   FAKE_CUDA_MEMORY=BYTES   of each device (8 GiB)
-//   FAKE_CUDA_PROTECT=1      the host may not touch device memory: as on a GPU, it is killed if it does
+//   FAKE_CUDA_PROTECT=1      the host may not touch device memory: as on a GPU, it is killed if it
+//   does
 #pragma once
 #include <mutex>
 #include <optional>
@@ -32,7 +33,8 @@ struct Block {
 
 namespace memory {
 // All of them with the lock held.
-int allocate(std::size_t bytes, Memory kind, int device, std::uint64_t context, unsigned flags, void** out);
+int allocate(std::size_t bytes, Memory kind, int device, std::uint64_t context, unsigned flags,
+             void** out);
 int release(const void* pointer, Memory kind);
 int enlist(void* pointer, std::size_t bytes, unsigned flags, std::uint64_t context);
 int unlist(const void* pointer);

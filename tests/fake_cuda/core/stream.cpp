@@ -28,7 +28,8 @@ State& state() {
 
 std::vector<std::shared_ptr<Stream>> all_streams() {
     std::vector<std::shared_ptr<Stream>> all = state().built_in;
-    for (const auto& [handle, stream] : state().streams) all.push_back(stream);
+    for (const auto& [handle, stream] : state().streams)
+        all.push_back(stream);
     return all;
 }
 
@@ -44,7 +45,9 @@ std::shared_ptr<Stream> stream_of_thread(Context& context) {
     return stream;
 }
 
-bool is_legacy(const Stream& stream) { return stream.context->legacy.get() == &stream; }
+bool is_legacy(const Stream& stream) {
+    return stream.context->legacy.get() == &stream;
+}
 
 /// The legacy stream waits for all blocking ones, and they for it.
 std::vector<Mark> implied(const std::shared_ptr<Stream>& stream) {
@@ -54,7 +57,8 @@ std::vector<Mark> implied(const std::shared_ptr<Stream>& stream) {
     };
     if (is_legacy(*stream)) {
         for (const auto& other : all_streams()) {
-            if (other != stream && other->blocking() && other->context == stream->context) add(other);
+            if (other != stream && other->blocking() && other->context == stream->context)
+                add(other);
         }
     } else if (stream->blocking() && stream->context->legacy) {
         add(stream->context->legacy);
@@ -63,7 +67,8 @@ std::vector<Mark> implied(const std::shared_ptr<Stream>& stream) {
 }
 
 double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 std::shared_ptr<Event> find_event(void* handle) {
@@ -85,7 +90,9 @@ int refuse_implicit(const Stream& stream) {
 
 }  // namespace
 
-std::uint64_t next_id() { return ++state().ids; }
+std::uint64_t next_id() {
+    return ++state().ids;
+}
 
 std::shared_ptr<Stream> make_stream(Context& context, unsigned flags, int priority) {
     auto stream = std::make_shared<Stream>();
@@ -125,8 +132,10 @@ int destroy_stream(const Call& call, void* handle) {
 }
 
 void drop_streams(const Context& context) {
-    std::erase_if(state().streams, [&](const auto& entry) { return entry.second->context == &context; });
-    std::erase_if(state().built_in, [&](const auto& stream) { return stream->context == &context; });
+    std::erase_if(state().streams,
+                  [&](const auto& entry) { return entry.second->context == &context; });
+    std::erase_if(state().built_in,
+                  [&](const auto& stream) { return stream->context == &context; });
 }
 
 void run_until(Lock& lock, const std::shared_ptr<Stream>& stream, std::uint64_t position) {
@@ -154,7 +163,8 @@ void run_until(Lock& lock, const std::shared_ptr<Stream>& stream, std::uint64_t 
             const memory::Access access;
             work.op.run();
         }
-        if (work.op.kind != NodeKind::graph) journal_execution(work.op.kind, work.op.label, stream->id, work.op.call, 0, 0);
+        if (work.op.kind != NodeKind::graph)
+            journal_execution(work.op.kind, work.op.label, stream->id, work.op.call, 0, 0);
         lock.lock();
         state().running = before;
         ++stream->done;
@@ -163,7 +173,8 @@ void run_until(Lock& lock, const std::shared_ptr<Stream>& stream, std::uint64_t 
 }
 
 void run_all(Lock& lock) {
-    for (const auto& stream : all_streams()) run_until(lock, stream, stream->submitted);
+    for (const auto& stream : all_streams())
+        run_until(lock, stream, stream->submitted);
     std::erase_if(state().built_in, [](const auto& s) {
         return s.use_count() == 1 && s->done == s->submitted;  // destroyed, and now done
     });
@@ -171,7 +182,8 @@ void run_all(Lock& lock) {
 
 std::size_t pending() {
     std::size_t count = 0;
-    for (const auto& stream : all_streams()) count += stream->submitted - stream->done;
+    for (const auto& stream : all_streams())
+        count += stream->submitted - stream->done;
     return count;
 }
 
@@ -216,7 +228,8 @@ int synchronize(Call& call, void* handle) {
         return capture_unsupported;
     }
     if (const int error = refuse_implicit(*stream)) return error;
-    for (const Mark& mark : implied(stream)) run_until(lock, mark.stream, mark.position);
+    for (const Mark& mark : implied(stream))
+        run_until(lock, mark.stream, mark.position);
     run_until(lock, stream, stream->submitted);
     return ok;
 }
@@ -275,9 +288,13 @@ int record(Call& call, void* handle, void* stream_handle) {
     }
     event->captured = false;
     const std::weak_ptr<Event> weak = event;
-    const Op op{NodeKind::event_record, {}, [weak] {
+    const Op op{NodeKind::event_record,
+                {},
+                [weak] {
                     if (const auto alive = weak.lock()) alive->seconds = now();
-                }, nullptr, 0};
+                },
+                nullptr,
+                0};
     event->mark = {stream, stream->submitted + 1};
     return append(lock, stream, op);
 }
@@ -313,7 +330,8 @@ int wait(Call& call, void* stream_handle, void* handle) {
     if (event->mark.position == 0 || event->mark.stream->done >= event->mark.position) return ok;
     // A copy of the mark: a later record of the event does not move what was waited for.
     const Mark mark = event->mark;
-    if (const int error = append(lock, stream, {NodeKind::event_wait, {}, {}, nullptr, 0})) return error;
+    if (const int error = append(lock, stream, {NodeKind::event_wait, {}, {}, nullptr, 0}))
+        return error;
     if (!stream->queue.empty()) stream->queue.back().after.push_back(mark);
     return ok;
 }

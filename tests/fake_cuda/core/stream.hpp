@@ -96,7 +96,8 @@ void run_until(Lock& lock, const std::shared_ptr<Stream>& stream, std::uint64_t 
 void run_all(Lock& lock);
 std::size_t pending();
 
-/// The error of a call that a capture, of this thread or another, does not allow; it breaks the capture.
+/// The error of a call that a capture, of this thread or another, does not allow; it breaks the
+/// capture.
 int refuse_in_capture(Lock& lock);
 int& capture_mode_of_thread();
 int begin_capture(const std::shared_ptr<Stream>& stream, int mode);

@@ -64,7 +64,18 @@ enum DataType : int {
     e5m2 = 29,
 };
 
-enum class NodeKind : int { kernel = 0, copy = 1, set = 2, host = 3, graph = 4, empty = 5, event_wait = 6, event_record = 7, allocation = 10, release = 11 };
+enum class NodeKind : int {
+    kernel = 0,
+    copy = 1,
+    set = 2,
+    host = 3,
+    graph = 4,
+    empty = 5,
+    event_wait = 6,
+    event_record = 7,
+    allocation = 10,
+    release = 11
+};
 
 constexpr const char* name_of(NodeKind kind) {
     switch (kind) {
@@ -162,7 +173,8 @@ struct PointerAttributes {
 /// The first fields of cudaFuncAttributes.
 struct FunctionAttributes {
     std::size_t shared, constant, local;
-    int max_threads, registers, ptx_version, binary_version, cache_mode_ca, max_dynamic_shared, carveout;
+    int max_threads, registers, ptx_version, binary_version, cache_mode_ca, max_dynamic_shared,
+        carveout;
 };
 
 /// cudaLaunchConfig_t and CUlaunchConfig.

@@ -11,7 +11,8 @@ constexpr int relaxed = 2;
 void* captured_add(void* stream, float* data, float by, int times) {
     void* graph = nullptr;
     EXPECT_EQ(cudaStreamBeginCapture(stream, relaxed), 0);
-    for (int i = 0; i < times; ++i) EXPECT_EQ(launch_add(stream, data, by, 1), 0);
+    for (int i = 0; i < times; ++i)
+        EXPECT_EQ(launch_add(stream, data, by, 1), 0);
     EXPECT_EQ(cudaStreamEndCapture(stream, &graph), 0);
     return graph;
 }
@@ -27,7 +28,8 @@ TEST(Graph, CaptureDoesNotRunAndReplaysDo) {
     void* exec = nullptr;
     ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), 0);
     ASSERT_EQ(cudaGraphDestroy(graph), 0) << "an exec outlives its graph";
-    for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(exec, stream), 0);
+    for (int i = 0; i < 3; ++i)
+        ASSERT_EQ(cudaGraphLaunch(exec, stream), 0);
     EXPECT_EQ(data.values(), Floats{0});
     cudaStreamSynchronize(stream);
     EXPECT_EQ(data.values(), Floats{6});

@@ -14,10 +14,13 @@ TEST(Memory, DeviceMemoryKnowsWhereItIs) {
     EXPECT_EQ(attributes.host_pointer, nullptr);
     uint64_t base = 0;
     size_t bytes = 0;
-    ASSERT_EQ(cuMemGetAddressRange_v2(&base, &bytes, reinterpret_cast<uint64_t>(memory.get() + 99)), 0);
+    ASSERT_EQ(cuMemGetAddressRange_v2(&base, &bytes, reinterpret_cast<uint64_t>(memory.get() + 99)),
+              0);
     EXPECT_EQ(base, reinterpret_cast<uint64_t>(memory.get()));
     EXPECT_EQ(bytes, 400U);
-    EXPECT_EQ(cuMemGetAddressRange_v2(&base, &bytes, reinterpret_cast<uint64_t>(memory.get() + 100)), 500);
+    EXPECT_EQ(
+        cuMemGetAddressRange_v2(&base, &bytes, reinterpret_cast<uint64_t>(memory.get() + 100)),
+        500);
 }
 
 TEST(Memory, OfTheProgramsOwnNothingIsKnown) {
@@ -99,7 +102,8 @@ TEST(Memory, VirtualMemoryMapsWhatWasCreated) {
 
 TEST(Memory, RowsAndPlanes) {
     std::vector<int> host(6 * 4);
-    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<int>(i);
+    for (std::size_t i = 0; i < host.size(); ++i)
+        host[i] = static_cast<int>(i);
     void* device = nullptr;
     size_t pitch = 0;
     ASSERT_EQ(cudaMallocPitch(&device, &pitch, 6 * sizeof(int), 4), 0);

@@ -22,11 +22,14 @@ void expect(bool holds, const std::string& what) {
 std::vector<std::string> journal() {
     std::ifstream file(std::getenv("FAKE_CUDA_JOURNAL"));
     std::vector<std::string> lines;
-    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    for (std::string line; std::getline(file, line);)
+        lines.push_back(line);
     return lines;
 }
 
-bool has(const std::string& line, const std::string& text) { return line.find(text) != line.npos; }
+bool has(const std::string& line, const std::string& text) {
+    return line.find(text) != line.npos;
+}
 
 int multiply(void* handle, float* data) {
     const float one = 1;
@@ -51,12 +54,16 @@ void journal_case() {
     for (const std::string& line : lines) {
         if (has(line, R"("call":"cublasSgemm_v2")")) {
             ++products;
-            expect(has(line, R"("nth":1)") && has(line, R"("m":1)") && has(line, R"("lib":"cublas13")"), line);
-            expect(has(line, "\"c\":" + std::to_string(reinterpret_cast<std::uintptr_t>(data))), line);
+            expect(has(line, R"("nth":1)") && has(line, R"("m":1)") &&
+                       has(line, R"("lib":"cublas13")"),
+                   line);
+            expect(has(line, "\"c\":" + std::to_string(reinterpret_cast<std::uintptr_t>(data))),
+                   line);
             expect(has(line, R"("captured":false)") && has(line, R"("result":0)"), line);
         }
         executions += has(line, R"({"exec":)");
-        if (has(line, R"("call":"cudaMemcpy")")) expect(has(line, R"("direction":")") && has(line, R"("bytes":4)"), line);
+        if (has(line, R"("call":"cudaMemcpy")"))
+            expect(has(line, R"("direction":")") && has(line, R"("bytes":4)"), line);
     }
     expect(products == 1, "one line per call");
     expect(executions == 3, "one line per operation that ran: copy, product, copy");
@@ -77,7 +84,8 @@ void nested_case() {
     bool nested = false;
     for (const std::string& line : journal()) {
         // The inner call returns first, so the parent's number is only known to be there.
-        if (has(line, R"("call":"cublasLtMatmul")")) nested = has(line, R"("parent":)") && has(line, R"("lib":"cublasLt13")");
+        if (has(line, R"("call":"cublasLtMatmul")"))
+            nested = has(line, R"("parent":)") && has(line, R"("lib":"cublasLt13")");
     }
     expect(nested, "cublasLtMatmul is called inside of cublasSgemm_v2");
 }
@@ -91,7 +99,8 @@ void faults_case() {  // FAKE_CUDA_FAIL=cuMemHostAlloc:1,cudaMemcpyAsync:2,cudaM
     expect(cudaMemcpyAsync(data, pointer, 4, 1, nullptr) == 0, "the first copy works");
     expect(cudaMemcpyAsync(data, pointer, 4, 1, nullptr) == 999, "the second copy fails");
     expect(cudaGetLastError() == 999, "the runtime remembers");
-    for (int i = 0; i < 2; ++i) expect(cudaMalloc(&pointer, 4) == 999, "the second and all after it");
+    for (int i = 0; i < 2; ++i)
+        expect(cudaMalloc(&pointer, 4) == 999, "the second and all after it");
     void* handle = nullptr;
     cublasCreate_v2(&handle);
     expect(multiply(handle, data) == 13, "cuBLAS has its own errors");
@@ -151,22 +160,35 @@ void proc_case() {
         expect(cuGetProcAddress_v2(name, &function, version, flags, &status) == 0, name);
         return function;
     };
-    expect(find("cuMemAlloc", 12000, 0) == reinterpret_cast<void*>(&cuMemAlloc_v2), "the newest of a name");
-    expect(find("cuLaunchKernel", 12000, 0) == reinterpret_cast<void*>(&cuLaunchKernel), "legacy streams");
-    expect(find("cuLaunchKernel", 12000, 2) == reinterpret_cast<void*>(&cuLaunchKernel_ptsz), "the thread's streams");
-    expect(find("cuMemAlloc", 12000, 2) == reinterpret_cast<void*>(&cuMemAlloc_v2), "which not all have");
-    expect(find("cuGraphInstantiate", 12000, 0) == reinterpret_cast<void*>(&cuGraphInstantiateWithFlags), "renamed");
-    expect(find("cuGraphInstantiate", 11000, 0) == reinterpret_cast<void*>(&cuGraphInstantiate_v2), "an older one");
-    expect(find("cuStreamGetCaptureInfo", 11030, 0) == reinterpret_cast<void*>(&cuStreamGetCaptureInfo_v2), "by version");
-    expect(find("cuGetProcAddress", 12000, 0) == reinterpret_cast<void*>(&cuGetProcAddress_v2), "itself");
+    expect(find("cuMemAlloc", 12000, 0) == reinterpret_cast<void*>(&cuMemAlloc_v2),
+           "the newest of a name");
+    expect(find("cuLaunchKernel", 12000, 0) == reinterpret_cast<void*>(&cuLaunchKernel),
+           "legacy streams");
+    expect(find("cuLaunchKernel", 12000, 2) == reinterpret_cast<void*>(&cuLaunchKernel_ptsz),
+           "the thread's streams");
+    expect(find("cuMemAlloc", 12000, 2) == reinterpret_cast<void*>(&cuMemAlloc_v2),
+           "which not all have");
+    expect(find("cuGraphInstantiate", 12000, 0) ==
+               reinterpret_cast<void*>(&cuGraphInstantiateWithFlags),
+           "renamed");
+    expect(find("cuGraphInstantiate", 11000, 0) == reinterpret_cast<void*>(&cuGraphInstantiate_v2),
+           "an older one");
+    expect(find("cuStreamGetCaptureInfo", 11030, 0) ==
+               reinterpret_cast<void*>(&cuStreamGetCaptureInfo_v2),
+           "by version");
+    expect(find("cuGetProcAddress", 12000, 0) == reinterpret_cast<void*>(&cuGetProcAddress_v2),
+           "itself");
     expect(find("cuGraphInstantiate", 9000, 0) == nullptr && status == 2, "too old a version");
     expect(find("cuNothing", 12000, 0) == nullptr && status == 1, "no such function");
-    expect(cuGetProcAddress("cuNothing", &function, 12000, 0) == 500, "the first version says so by its result");
+    expect(cuGetProcAddress("cuNothing", &function, 12000, 0) == 500,
+           "the first version says so by its result");
     expect(cudaGetDriverEntryPointByVersion("cuInit", &function, 12000, 0, &status) == 0 &&
-               function == reinterpret_cast<void*>(&cuInit), "the runtime gives them out");
+               function == reinterpret_cast<void*>(&cuInit),
+           "the runtime gives them out");
 }
 
-void protect_case() {  // FAKE_CUDA_PROTECT=1: dies of reading device memory, which is what is expected
+void protect_case() {  // FAKE_CUDA_PROTECT=1: dies of reading device memory, which is what is
+                       // expected
     int* data = nullptr;
     cudaMalloc(reinterpret_cast<void**>(&data), sizeof(int));
     cudaMemset(data, 0, sizeof(int));

@@ -1,3 +1,5 @@
+#include <thread>
+
 #include "support.hpp"
 
 // The kernels of these tests, as host functions of their names.
@@ -6,7 +8,8 @@ extern const std::size_t add_to_param_sizes[];
 const std::size_t add_to_param_sizes[] = {8, 4, 4, 0};
 void add_to_host(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void** params) {
     float* data = *static_cast<float**>(params[0]);
-    for (int i = 0; i < *static_cast<int*>(params[2]); ++i) data[i] += *static_cast<float*>(params[1]);
+    for (int i = 0; i < *static_cast<int*>(params[2]); ++i)
+        data[i] += *static_cast<float*>(params[1]);
 }
 
 struct Job {
@@ -23,7 +26,8 @@ void take_job_host(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, v
 void scale_host(unsigned gx, unsigned, unsigned, unsigned bx, unsigned, unsigned, void** params) {
     const bool twice = std::strstr(fake_cuda_kernel_name(), "scale<float, 2>") != nullptr;
     float* data = *static_cast<float**>(params[0]);
-    for (unsigned i = 0; i < gx * bx; ++i) data[i] *= *static_cast<float*>(params[1]) * (twice ? 2.0F : 1.0F);
+    for (unsigned i = 0; i < gx * bx; ++i)
+        data[i] *= *static_cast<float*>(params[1]) * (twice ? 2.0F : 1.0F);
 }
 }
 
@@ -67,7 +71,8 @@ TEST(Stream, NothingRunsBeforeItIsWaitedFor) {
 TEST(Stream, PumpRunsEverything) {
     const Device<float> data(Floats{0});
     void* streams[] = {make_stream(), make_stream()};
-    for (void* stream : streams) launch_add(stream, data.get(), 1, 1);
+    for (void* stream : streams)
+        launch_add(stream, data.get(), 1, 1);
     fake_cuda_pump();
     EXPECT_EQ(data.values(), Floats{2});
 }
@@ -167,15 +172,49 @@ TEST(Stream, HostFunctionsRunInOrder) {
         float value;
     } seen{data.get(), 0};
     launch_add(stream, data.get(), 1, 1);
-    cudaLaunchHostFunc(stream, [](void* p) { static_cast<Seen*>(p)->value = *static_cast<Seen*>(p)->data; }, &seen);
+    cudaLaunchHostFunc(
+        stream, [](void* p) { static_cast<Seen*>(p)->value = *static_cast<Seen*>(p)->data; },
+        &seen);
     launch_add(stream, data.get(), 1, 1);
     cudaStreamSynchronize(stream);
     EXPECT_EQ(seen.value, 4);
 }
 
+TEST(Stream, ThreadsDoNotDisturbEachOther) {
+    constexpr int threads = 8;
+    std::vector<float> results(threads);
+    std::vector<std::thread> all;
+    for (int t = 0; t < threads; ++t) {
+        all.emplace_back([t, &results] {
+            void* stream = nullptr;
+            void* pinned = nullptr;
+            float* data = nullptr;
+            cudaStreamCreateWithFlags(&stream, non_blocking);
+            cudaMallocHost(&pinned, sizeof(float));
+            for (int i = 0; i < 50; ++i) {
+                cudaMallocAsync(reinterpret_cast<void**>(&data), sizeof(float), stream);
+                *static_cast<float*>(pinned) = results[t];
+                cudaMemcpyAsync(data, pinned, sizeof(float), 1, stream);
+                launch_add(stream, data, static_cast<float>(t), 1);
+                cudaMemcpyAsync(pinned, data, sizeof(float), 2, stream);
+                cudaFreeAsync(data, stream);
+                cudaStreamSynchronize(stream);
+                results[t] = *static_cast<float*>(pinned);
+            }
+            cudaFreeHost(pinned);
+            cudaStreamDestroy(stream);
+        });
+    }
+    for (std::thread& thread : all)
+        thread.join();
+    for (int t = 0; t < threads; ++t)
+        EXPECT_EQ(results[t], 50.0F * static_cast<float>(t));
+}
+
 TEST(Kernel, TheNameTellsTheParameters) {
     const Device<float> data(Floats{1, 2, 3, 4});
-    void* scale = kernel("_ZN2ns5scaleIfLi2EEEvPT_ffi");  // void ns::scale<float, 2>(float*, float, float, int)
+    void* scale = kernel(
+        "_ZN2ns5scaleIfLi2EEEvPT_ffi");  // void ns::scale<float, 2>(float*, float, float, int)
     float* pointer = data.get();
     float by = 3;
     float unused = 0;
@@ -198,7 +237,8 @@ TEST(Kernel, OfUnknownParametersAllIsKept) {
     const Device<float> data(Floats(40, 0));
     void* take = kernel("take_job");
     Job job{data.get(), {}, 40};
-    for (int i = 0; i < 40; ++i) job.values[i] = static_cast<float>(i);
+    for (int i = 0; i < 40; ++i)
+        job.values[i] = static_cast<float>(i);
     void* params[] = {&job};
     ASSERT_EQ(cuLaunchKernel(take, 1, 1, 1, 1, 1, 1, 0, nullptr, params, nullptr), 0);
     job = {};

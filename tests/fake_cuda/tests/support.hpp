@@ -62,7 +62,8 @@ inline std::vector<double> random_values(std::size_t count, unsigned seed) {
     std::mt19937 generator(seed);
     std::uniform_real_distribution<double> distribution(-1, 1);
     std::vector<double> values(count);
-    for (double& value : values) value = distribution(generator);
+    for (double& value : values)
+        value = distribution(generator);
     return values;
 }
 
