@@ -103,7 +103,7 @@ struct RingHeader {
 struct RingState {
     std::uint32_t head;     ///< tickets taken
     std::uint32_t dropped;  ///< as RingHeader::dropped
-    // Of RingHeader, as a launch last saw it: to look again costs a microsecond.
+    // Of RingHeader, as a launch last saw it: to look again is a read across the bus.
     std::uint32_t seen_tail;
     std::uint32_t slots;
     std::uint32_t slot_bytes;
@@ -136,7 +136,8 @@ struct Job {
     std::uint64_t state = 0;    ///< RingState*
     std::uint64_t scratch = 0;  ///< Scratch*
     std::uint64_t runs = 0;     ///< std::uint64_t*, bumped by each run; 0: not counted
-    std::uint64_t probes = 0;  ///< const float*: of the weight, for the input's projection; 0: none
+    /// const float*, aligned to 16 bytes: of the weight, for the input's projection; 0: none
+    std::uint64_t probes = 0;
     std::uint64_t probes_out = 0;  ///< float*: makes the probes of side[0], a weight; 0: none
     std::int64_t first_position = 0;
     std::uint32_t op = 0;

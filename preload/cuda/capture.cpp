@@ -85,8 +85,6 @@ void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
     job.weight = weight;
     job.selected_rows = 8;
     job.sign_rows = false;
-    job.values = static_cast<std::int32_t>(
-        std::min({trace.config().values, weight.cols, most_device_values}));
     const MatrixView shape{nullptr, DType::f32, weight.rows, weight.cols, 0, 1};
     if (trace.config().weights == WeightMode::proof && worth_probing(shape)) {
         std::uint64_t probes = entry.probes.load(std::memory_order_relaxed);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The CUDA probes on an engine of our own, minillama, over the stand-ins for CUDA: what is recorded against
-the stand-in's journal, against llama.cpp, and against what the engine prints without us. It proves that the
-plumbing holds; of a GPU it proves nothing."""
+the stand-in's journal, against llama.cpp, and against what the engine prints without us. That proves that the
+plumbing holds, and nothing of a GPU; with --hardware the same is asked of one (scripts/gpu-check)."""
 import argparse
 import json
 import os
@@ -48,8 +48,11 @@ class Bench:
         self.made += 1
         trace, journal = self.dir / f"{self.made}.jsonl", self.dir / f"{self.made}.journal"
         full = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_", "FAKE_", "MINILLAMA_"))}
-        full |= {"LD_LIBRARY_PATH": self.args.fakes, "FAKE_CUDA_KERNELS": self.args.kernels,
-                 "FAKE_CUDA_JOURNAL": str(journal)}
+        full |= {"LD_LIBRARY_PATH": self.args.fakes or self.args.hardware}
+        if self.args.fakes:
+            full |= {"FAKE_CUDA_KERNELS": self.args.kernels, "FAKE_CUDA_JOURNAL": str(journal)}
+        elif any(name.startswith("FAKE_") for name in env):
+            raise Skipped("only the stand-in fails on demand")
         if traced:
             full |= {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace), "ORCH_LOG_TEAM": "minillama"}
         full |= env
@@ -92,6 +95,8 @@ def ledger_of(records):
 
 def products_in(journal):
     """Products that the stand-in computed itself, replays too."""
+    if not journal.exists():
+        raise Skipped("only the stand-in keeps a journal")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     return lines, [e for e in lines if e["call"] in ("cublasSgemm_v2", "cublasGemmEx")]
 
@@ -242,10 +247,15 @@ def its_faults_are_found(bench):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
-    for name in ("orchtrace", "library", "minillama", "fakes", "kernels"):
+    for name in ("orchtrace", "library", "minillama"):
         ap.add_argument(f"--{name}", required=True)
+    ap.add_argument("--fakes", help="directory of the stand-ins")
+    ap.add_argument("--kernels", help="host versions of the kernels, for the stand-ins")
+    ap.add_argument("--hardware", metavar="DIR", help="instead of the stand-ins: where CUDA's own libraries are")
     ap.add_argument("cases", nargs="*")
     args = ap.parse_args()
+    if bool(args.fakes) == bool(args.hardware):
+        ap.error("give --fakes or --hardware")
     try:
         bench = Bench(args)
     except subprocess.CalledProcessError:
