@@ -231,7 +231,8 @@ void mark_transposed(std::vector<ModelTensor>& tensors, const ModelFacts& facts)
         return std::string_view{tensor.name}.ends_with(end);
     };
     const bool conv1d = std::any_of(tensors.begin(), tensors.end(), [&](const ModelTensor& t) {
-        return ends(t, ".attn.c_attn.weight") && t.rows > 1 && t.cols == 3 * t.rows;
+        return ends(t, ".attn.c_attn.weight") && t.rows > 1 && t.cols % 3 == 0 &&
+               t.cols / 3 == t.rows;
     });
     constexpr std::string_view conv1d_names[] = {".attn.c_attn.weight", ".attn.c_proj.weight",
                                                  ".mlp.c_fc.weight", ".mlp.c_proj.weight"};

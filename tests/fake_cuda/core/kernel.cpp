@@ -315,7 +315,7 @@ std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, vo
     return launch;
 }
 
-Op kernel_op(std::shared_ptr<Launch> launch) {
+Op kernel_op(const std::shared_ptr<Launch>& launch) {
     Launch* one = launch.get();
     return {NodeKind::kernel, one->kernel->plain, [launch] { launch->run(); }, launch, 0};
 }

@@ -68,6 +68,6 @@ std::shared_ptr<Launch> make_launch(Kernel& kernel, const LaunchShape& shape, vo
                                     void** extra);
 int launch(Call& call, const void* handle, const LaunchShape& shape, void* stream, void** params,
            void** extra);
-Op kernel_op(std::shared_ptr<Launch> launch);
+Op kernel_op(const std::shared_ptr<Launch>& launch);
 
 }  // namespace fake

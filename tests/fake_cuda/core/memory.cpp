@@ -249,8 +249,9 @@ int unmap(Address start, std::size_t bytes) {
     for (auto it = state().mapped.lower_bound(start);
          it != state().mapped.end() && it->first < start + bytes;) {
         const Block block = state().blocks[it->first];
-        ::mmap(reinterpret_cast<void*>(block.start), block.bytes, PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        void* at = reinterpret_cast<void*>(block.start);
+        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+        if (::mmap(at, block.bytes, PROT_NONE, flags, -1, 0) != at) return invalid_value;
         --state().physical[it->second].mappings;
         close_if_unused(it->second);
         state().blocks.erase(block.start);

@@ -145,6 +145,16 @@ TEST(Stream, PageableMemoryIsReadAtOncePinnedLater) {
     cudaFreeHost(pinned);
 }
 
+TEST(Stream, ACopyToPageableMemoryWaits) {
+    const Device<float> data(Floats{0});
+    void* stream = make_stream();
+    launch_add(stream, data.get(), 4, 1);
+    float pageable = 0;
+    ASSERT_EQ(cudaMemcpyAsync(&pageable, data.get(), 4, 2, stream), 0);
+    EXPECT_EQ(pageable, 4);
+    EXPECT_EQ(cudaStreamQuery(stream), 0);
+}
+
 TEST(Stream, EventsTellWhatIsDone) {
     const Device<float> data(Floats{0});
     void* stream = make_stream();
