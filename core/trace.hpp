@@ -84,7 +84,11 @@ class Trace {
     const TraceFile& file() const noexcept { return file_; }
     long pid() const noexcept { return pid_; }
     /// Numbers calls over all threads, so that a reader can restore their order.
-    std::uint64_t next_call() noexcept { return calls_.fetch_add(1, std::memory_order_relaxed); }
+    std::uint64_t next_call() noexcept { return next_calls(1); }
+    /// The first of so many numbers in a row.
+    std::uint64_t next_calls(std::uint64_t count) noexcept {
+        return calls_.fetch_add(count, std::memory_order_relaxed);
+    }
 
     std::int64_t append_sidecar(const void* data, std::size_t size) noexcept;
 

@@ -325,10 +325,13 @@ int compute_and_capture(const GgmlApi& api, GraphCompute real, void* sched, void
         CallbackState state{api, *plan, capture, reinterpret_cast<EvalCallback>(callback),
                             user_data};
         api.sched_set_eval_callback(sched, reinterpret_cast<void*>(on_eval), &state);
+        const Guard part_of_ggml;
         status = real(sched, graph);
         api.sched_synchronize(sched);
         api.sched_set_eval_callback(sched, callback, user_data);
     } else {
+        // The products are ggml's: what it gives to a BLAS, or to cuBLAS, is no record of its own.
+        const Guard part_of_ggml;
         status = real(sched, graph);
     }
     if (status != 0) return status;

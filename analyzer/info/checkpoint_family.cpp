@@ -143,6 +143,8 @@ void FamilyCollector::add(const Entry& entry, std::string_view kind) {
         ++family.rows;
         return;
     }
+    // Products and copies take their numbers from one counter: neither has all of them.
+    if (entry.kind == RecordKind::copy) thinned_.insert({"copy.#", "gemm.#"});
     const bool first = family.records == 0;
     family.first_token = first ? entry.token_idx : std::min(family.first_token, entry.token_idx);
     family.last_token = first ? entry.token_idx : std::max(family.last_token, entry.token_idx);

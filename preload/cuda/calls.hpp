@@ -28,6 +28,7 @@ struct CallInfo {
     int device = 0;
     std::int64_t batch_index = -1;
     std::int64_t pass = -1;
+    std::uint64_t call = 0;   ///< its number; in a graph, the number within each launch
     std::uint64_t bytes = 0;  ///< of a copy
 };
 

@@ -49,7 +49,13 @@ Place place_of(Trace& trace, Stream stream) noexcept {
     return place;
 }
 
-bool launch(const Place& place, const CallInfo& info, device::Job& job) noexcept {
+bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) noexcept {
+    if (info.kind != CallKind::weight) {
+        info.call = place.capture != nullptr
+                        ? place.capture->products.load(std::memory_order_relaxed) +
+                              place.capture->copies.load(std::memory_order_relaxed)
+                        : trace.next_call();
+    }
     job.op = call_table.add(info);
     if (job.op == 0) return false;
     if (place.capture != nullptr) {
@@ -99,7 +105,7 @@ void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
         where.stream = place.context->own_stream();
         where.capture = nullptr;
     }
-    const bool done = launch(where, info, job);
+    const bool done = launch(trace, where, info, job);
     if (!done) bump(counts.dropped);
     if (done && job.probes_out != 0)
         entry.probes_stream.store(where.stream, std::memory_order_release);
@@ -174,7 +180,7 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
                                                                : trace->config().rows;
         job.values = static_cast<std::int32_t>(
             std::min({trace->config().values, product.y.cols, most_device_values}));
-        done = launch(place, info, job);
+        done = launch(*trace, place, info, job);
     }
     // What a graph holds is counted when it runs.
     if (place.capture != nullptr && done) return;
@@ -216,7 +222,7 @@ void record_copy(const Hook& hook, std::string_view op, Stream stream, std::uint
         job.selected_rows = 1;
         job.values = static_cast<std::int32_t>(
             std::min({trace->config().values, count, most_device_values}));
-        done = launch(place, info, job);
+        done = launch(*trace, place, info, job);
     }
     if (place.capture != nullptr && done) return;
     bump(counts.seen);

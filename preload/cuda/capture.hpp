@@ -31,9 +31,10 @@ struct Capture {
     std::atomic<std::uint32_t> copies{0};    ///< and of copies
     std::atomic<void*> graph{nullptr};       ///< what the capture became
     std::atomic<std::uint64_t> launches{0};
-    /// Pass in which the n-th launch happened, for the last of them.
+    /// Of the n-th launch, for the last of them: the pass it happened in, its first node's number.
     static constexpr std::uint64_t kept = 256;
     std::atomic<std::int64_t> pass[kept]{};
+    std::atomic<std::uint64_t> first_call[kept]{};
     std::uint32_t number = 0;  ///< as records show it
 };
 

@@ -88,7 +88,11 @@ void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot)
     CallRecord record;
     record.record_class = is_copy ? RecordClass::copy : RecordClass::gemm;
     record.kind = is_copy ? "copy" : "gemm";
-    record.call = trace.next_call();
+    record.call = info.call;
+    if (info.capture != nullptr) {
+        record.call +=
+            info.capture->first_call[slot.run % Capture::kept].load(std::memory_order_acquire);
+    }
     FixedString<31> name{is_copy ? "copy." : "gemm."};
     name.append_number(record.call, 6);
     record.checkpoint = name;

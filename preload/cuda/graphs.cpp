@@ -70,10 +70,9 @@ void capture_ended(std::uint64_t id, void* graph) noexcept {
     // A graph's handle may have been another's before.
     if (Capture* old = capture_of_graph(graph); old != nullptr)
         old->graph.store(nullptr, std::memory_order_relaxed);
-    for (Capture& capture : captures) {
-        if (id != 0 && capture.id.load(std::memory_order_acquire) == id)
-            capture.graph.store(graph, std::memory_order_release);
-    }
+    // Also of a capture without a digest in it: its graph was looked at.
+    if (Capture* capture = id != 0 ? capture_with_id(id) : nullptr; capture != nullptr)
+        capture->graph.store(graph, std::memory_order_release);
 }
 
 void graph_instantiated(void* handle, void* graph) noexcept {
@@ -101,6 +100,8 @@ void graph_launched(void* handle) noexcept {
     const std::uint32_t copies = capture->copies.load(std::memory_order_relaxed);
     const std::uint64_t launch = capture->launches.fetch_add(1, std::memory_order_relaxed);
     capture->pass[launch % Capture::kept].store(session::current_pass(), std::memory_order_release);
+    capture->first_call[launch % Capture::kept].store(trace->next_calls(products + copies),
+                                                      std::memory_order_release);
     trace->ledger()[RecordClass::gemm].seen.fetch_add(products, std::memory_order_relaxed);
     trace->ledger()[RecordClass::copy].seen.fetch_add(copies, std::memory_order_relaxed);
     launched(products + copies);
