@@ -42,7 +42,9 @@ class DigestKernel {
         return o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
     }
 
-    ORCH_DEVICE Scratch* scratch() const { return reinterpret_cast<Scratch*>(job_.scratch); }
+    ORCH_DEVICE LaunchScratch* scratch() const {
+        return reinterpret_cast<LaunchScratch*>(job_.scratch);
+    }
 
     /// One of the places that core/weights samples.
     ORCH_DEVICE std::uint64_t sampled_bits(std::uint32_t i) const {

@@ -120,11 +120,11 @@ inline std::int64_t steps_of(const Operand& o, const Split& s) {
 
 }  // namespace plan_detail
 
-/// Bytes of Scratch that are enough for any Job on a GPU of so many multiprocessors.
+/// Bytes of LaunchScratch that are enough for any Job on a GPU of so many multiprocessors.
 constexpr std::size_t scratch_bytes(int multiprocessors) {
     const int totals = 2 * items_per_multiprocessor * multiprocessors;
     const int items = totals + 2 * max_rows * most_row_col_groups + most_probing_items;
-    return sizeof(Scratch) + static_cast<std::size_t>(items) * sizeof(Partial);
+    return sizeof(LaunchScratch) + static_cast<std::size_t>(items) * sizeof(Partial);
 }
 
 /// Fills in what the kernel has to know of its launch; call it when all else in `job` is set.

@@ -23,7 +23,7 @@ struct Partial {
 };
 static_assert(sizeof(Partial) == 192);
 
-struct alignas(64) Scratch {
+struct alignas(64) LaunchScratch {
     std::uint32_t finished;  ///< blocks; zero between launches
 
     ORCH_DEVICE Partial* partials() { return reinterpret_cast<Partial*>(this + 1); }

@@ -111,7 +111,7 @@ struct RingState {
 
 /// Partial results of the blocks of one launch, in device memory; its first 64 bytes are zero at
 /// first and again after each launch. No two launches that may overlap share one.
-struct Scratch;
+struct LaunchScratch;
 
 /// How one operand is cut into pieces of work. plan_launch() knows.
 struct Split {
@@ -134,7 +134,7 @@ struct Job {
     Operand weight;             ///< only a sample of it is read
     std::uint64_t ring = 0;     ///< RingHeader*, as the device sees it
     std::uint64_t state = 0;    ///< RingState*
-    std::uint64_t scratch = 0;  ///< Scratch*
+    std::uint64_t scratch = 0;  ///< LaunchScratch*
     std::uint64_t runs = 0;     ///< std::uint64_t*, bumped by each run; 0: not counted
     /// const float*, aligned to 16 bytes: of the weight, for the input's projection; 0: none
     std::uint64_t probes = 0;

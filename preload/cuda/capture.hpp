@@ -31,10 +31,14 @@ struct Capture {
     std::atomic<std::uint32_t> copies{0};    ///< and of copies
     std::atomic<void*> graph{nullptr};       ///< what the capture became
     std::atomic<std::uint64_t> launches{0};
-    /// Of the n-th launch, for the last of them: the pass it happened in, its first node's number.
-    static constexpr std::uint64_t kept = 256;
-    std::atomic<std::int64_t> pass[kept]{};
-    std::atomic<std::uint64_t> first_call[kept]{};
+    /// What the n-th launch was given; the last of them are kept, by n.
+    struct Launch {
+        std::atomic<std::uint64_t> run{0};  ///< n + 1
+        std::atomic<std::int64_t> pass{0};
+        std::atomic<std::uint64_t> first_call{0};
+    };
+    static constexpr std::uint64_t kept = 64;
+    Launch launch[kept];
     std::uint32_t number = 0;  ///< as records show it
 };
 

@@ -72,6 +72,21 @@ bool make_proof(const CallInfo& info, const device::Slot& slot, const Digest& x,
     return prove(projection, x, y, info.product.alpha, proof);
 }
 
+struct RunOfCall {
+    std::uint64_t call;
+    std::int64_t pass;
+};
+
+RunOfCall run_of(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
+    if (info.capture == nullptr) return {info.call, info.pass};
+    const Capture::Launch& launch = info.capture->launch[slot.run % Capture::kept];
+    const std::uint64_t call = launch.first_call.load(std::memory_order_relaxed) + info.call;
+    const std::int64_t pass = launch.pass.load(std::memory_order_relaxed);
+    // The engine is far ahead of the device, and the launch was forgotten.
+    if (launch.run.load(std::memory_order_acquire) != slot.run + 1) return {trace.next_call(), -1};
+    return {call, pass};
+}
+
 void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
     const bool is_copy = info.kind == CallKind::copy;
     Digest y;
@@ -88,11 +103,8 @@ void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot)
     CallRecord record;
     record.record_class = is_copy ? RecordClass::copy : RecordClass::gemm;
     record.kind = is_copy ? "copy" : "gemm";
-    record.call = info.call;
-    if (info.capture != nullptr) {
-        record.call +=
-            info.capture->first_call[slot.run % Capture::kept].load(std::memory_order_acquire);
-    }
+    const RunOfCall run = run_of(trace, info, slot);
+    record.call = run.call;
     FixedString<31> name{is_copy ? "copy." : "gemm."};
     name.append_number(record.call, 6);
     record.checkpoint = name;
@@ -112,11 +124,10 @@ void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot)
     place.device = info.device;
     place.stream = reinterpret_cast<std::uintptr_t>(info.stream);
     place.bytes = info.bytes;
-    record.pass = info.pass;
+    record.pass = run.pass;
     if (info.capture != nullptr) {
         place.graph = info.capture->number;
         place.replay = slot.run;
-        record.pass = info.capture->pass[slot.run % Capture::kept].load(std::memory_order_relaxed);
     }
     record.device = &place;
     write_call(trace, record);

@@ -7,7 +7,7 @@
 namespace orch::cuda {
 namespace {
 
-constexpr std::size_t max_captures = 1024;
+constexpr std::size_t max_captures = 1024;  ///< a process; later ones are blind spots
 constexpr std::size_t max_execs = 4096;
 
 constinit Capture captures[max_captures];
@@ -98,10 +98,11 @@ void graph_launched(void* handle) noexcept {
     if (capture == nullptr) return;
     const std::uint32_t products = capture->products.load(std::memory_order_relaxed);
     const std::uint32_t copies = capture->copies.load(std::memory_order_relaxed);
-    const std::uint64_t launch = capture->launches.fetch_add(1, std::memory_order_relaxed);
-    capture->pass[launch % Capture::kept].store(session::current_pass(), std::memory_order_release);
-    capture->first_call[launch % Capture::kept].store(trace->next_calls(products + copies),
-                                                      std::memory_order_release);
+    const std::uint64_t run = capture->launches.fetch_add(1, std::memory_order_relaxed);
+    Capture::Launch& launch = capture->launch[run % Capture::kept];
+    launch.pass.store(session::current_pass(), std::memory_order_relaxed);
+    launch.first_call.store(trace->next_calls(products + copies), std::memory_order_relaxed);
+    launch.run.store(run + 1, std::memory_order_release);
     trace->ledger()[RecordClass::gemm].seen.fetch_add(products, std::memory_order_relaxed);
     trace->ledger()[RecordClass::copy].seen.fetch_add(copies, std::memory_order_relaxed);
     launched(products + copies);

@@ -9,12 +9,12 @@ namespace {
 
 /// A weight's probes, made by the kernel, in 16-byte aligned memory as on a GPU.
 struct KernelProbes {
-    std::vector<Scratch> memory;
+    std::vector<LaunchScratch> memory;
     Digest digest;
 
     explicit KernelProbes(const Buffer& w)
-        : memory(probe_bytes(w.view.cols) / sizeof(Scratch) + 1) {
-        std::fill_n(floats(), memory.size() * sizeof(Scratch) / sizeof(float), not_a_number);
+        : memory(probe_bytes(w.view.cols) / sizeof(LaunchScratch) + 1) {
+        std::fill_n(floats(), memory.size() * sizeof(LaunchScratch) / sizeof(float), not_a_number);
         Job job;
         job.side[0] = operand_of(w.view);
         job.sign_rows = false;

@@ -31,9 +31,9 @@ TEST(LaunchPlan, NeverNeedsMoreScratchThanItSays) {
                         job.side[1] = operand(rows, cols, type);
                         job.probes_out = probing ? 4096 : 0;
                         const Launch launch = plan_launch(job, count);
-                        EXPECT_LE(
-                            sizeof(Scratch) + static_cast<std::size_t>(job.items) * sizeof(Partial),
-                            scratch_bytes(count));
+                        EXPECT_LE(sizeof(LaunchScratch) +
+                                      static_cast<std::size_t>(job.items) * sizeof(Partial),
+                                  scratch_bytes(count));
                         EXPECT_TRUE(launch.grid == 1 ||
                                     launch.grid == static_cast<std::uint32_t>(job.items));
                     }

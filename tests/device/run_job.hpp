@@ -42,7 +42,7 @@ class TestRing {
 };
 
 struct TestScratch {
-    std::vector<Scratch> memory{scratch_bytes(multiprocessors) / sizeof(Scratch) + 1};
+    std::vector<LaunchScratch> memory{scratch_bytes(multiprocessors) / sizeof(LaunchScratch) + 1};
 
     void attach(Job& job) { job.scratch = reinterpret_cast<std::uint64_t>(memory.data()); }
 };

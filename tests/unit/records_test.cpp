@@ -53,6 +53,30 @@ TEST_F(RecordsTest, ACallOfOneRowIsOneLine) {
     EXPECT_EQ(ledger_["lines"], 1);
 }
 
+TEST_F(RecordsTest, AProductOfAGpuSaysWhereItRan) {
+    const std::vector<float> last_row = {1, 2};
+    // Three rows, of which the last one's values came back.
+    Call call({last_row.data(), DType::f32, 3, 2, 0, 1});
+    const DevicePlace place{1, 0x2a, 3, 7, 0};
+    call.record.device = &place;
+    call.record.scalars_known = false;
+    const std::vector<float> input = {3, 4, 5, 6, 7, 8};
+    call.add_input(view_of(input, DType::f32, 3));
+    write_call(trace(), call.record);
+    const std::vector<Json> records = finish();
+    ASSERT_GE(records.size(), 2U);
+    const Json& r = records[0];
+    EXPECT_EQ(r["device"], 1);
+    EXPECT_EQ(r["stream"], "000000000000002a");
+    EXPECT_EQ(r["graph"], 3);
+    EXPECT_EQ(r["replay"], 7);
+    EXPECT_EQ(r["scalars"], "device");
+    EXPECT_FALSE(r.contains("bytes"));
+    EXPECT_EQ(r["values"], Json::parse("[1,2]"));
+    EXPECT_EQ(records[1]["kind"], "row");
+    EXPECT_EQ(records[1]["values"], Json::array());
+}
+
 TEST_F(RecordsTest, EveryMemberOfAProductIsWritten) {
     const std::vector<float> values = {1, 2};
     Call call(view_of(values, DType::f32, 1));
@@ -303,7 +327,7 @@ TEST_F(RecordsTest, TheLedgerListsEveryClassAndCounter) {
     EXPECT_EQ(ledger_["checkpoint"], "orchtrace.ledger");
     EXPECT_EQ(ledger_["final"], true);
     EXPECT_EQ(keys_of(ledger_["classes"]),
-              (std::vector<std::string>{"gemm", "checkpoint", "weight", "pass", "log"}));
+              (std::vector<std::string>{"gemm", "checkpoint", "weight", "pass", "log", "copy"}));
     EXPECT_EQ(classes("gemm"), Json::parse(R"({"seen":1,"recorded":0,"filtered":1,"dropped":0})"));
     EXPECT_EQ(classes("log")["recorded"], 1);
     EXPECT_EQ(ledger_["dropped_rows"], 1);
