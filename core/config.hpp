@@ -14,7 +14,8 @@ namespace orch {
 /// Each does what the next one does, and more.
 enum class WeightMode : std::uint8_t { proof, sketch, names, off };
 enum class CaptureMode : std::uint8_t { mark, callback };
-/// What becomes of digests in CUDA graphs: nodes that replay; none, and a blind spot; none at all.
+/// Digests in CUDA graphs: nodes that replay; or none, which a blind spot says. `off` does not even
+/// look at what the engine does with graphs.
 enum class GraphMode : std::uint8_t { digest, report, off };
 
 inline constexpr int all_rows = -1;

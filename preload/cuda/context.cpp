@@ -151,6 +151,10 @@ DeviceContext* Contexts::current(const Driver& driver, Trace& trace) noexcept {
         context.state_.store(DeviceContext::in_the_making, std::memory_order_relaxed);
         const bool usable = context.set_up(driver, trace.config().values) && start_drain(trace);
         context.had_ring_.store(usable, std::memory_order_release);
+        if (!usable)
+            session::blind_spot("device",
+                                "the driver refuses what the digest needs: nothing is "
+                                "digested in this CUDA context");
         context.state_.store(usable ? DeviceContext::ready : DeviceContext::unusable,
                              std::memory_order_release);
         return usable ? &context : nullptr;
@@ -168,9 +172,10 @@ void Contexts::forget(Context handle) noexcept {
     }
 }
 
-void Contexts::forget_all() noexcept {
+void Contexts::forget_device(int device) noexcept {
     for (DeviceContext& context : contexts_) {
-        if (context.handle_.load() != nullptr) forget(context.handle_.load());
+        const Context handle = context.handle_.load(std::memory_order_acquire);
+        if (handle != nullptr && context.device_ == device) forget(handle);
     }
 }
 

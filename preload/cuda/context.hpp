@@ -102,7 +102,7 @@ class Contexts {
     DeviceContext* at(std::size_t i) noexcept { return i < max ? &contexts_[i] : nullptr; }
     /// The engine destroys it, or the driver has lost it: nothing more is launched there.
     void forget(Context handle) noexcept;
-    void forget_all() noexcept;
+    void forget_device(int device) noexcept;
 
   private:
     DeviceContext contexts_[max];

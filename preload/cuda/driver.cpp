@@ -25,6 +25,7 @@ bool find_all(void* library) noexcept {
     Driver& d = found;
     return find(library, "cuCtxGetCurrent", d.ctx_get_current) &&
            find(library, "cuCtxGetDevice", d.ctx_get_device) &&
+           find(library, "cuDevicePrimaryCtxGetState", d.primary_ctx_get_state) &&
            find(library, "cuDeviceGetAttribute", d.device_get_attribute) &&
            find(library, "cuModuleLoadData", d.module_load_data) &&
            find(library, "cuModuleGetFunction", d.module_get_function) &&

@@ -27,6 +27,7 @@ inline Stream per_thread_stream() noexcept {
 struct Driver {
     int (*ctx_get_current)(Context* context);
     int (*ctx_get_device)(int* device);
+    int (*primary_ctx_get_state)(int device, unsigned* flags, int* active);
     int (*device_get_attribute)(int* value, int attribute, int device);
     int (*module_load_data)(void** module, const void* image);
     int (*module_get_function)(void** function, void* module, const char* name);

@@ -4,6 +4,7 @@
 #include "preload/cuda/capture.hpp"
 #include "preload/cuda/cublas_probe.hpp"
 #include "preload/resolver.hpp"
+#include "preload/session.hpp"
 
 namespace orch {
 namespace {
@@ -11,8 +12,14 @@ namespace {
 using cublas::call_real;
 using cuda::success;
 
+/// ORCH_TRACE_GRAPHS=off: nobody touches what the engine does with graphs.
+bool looks_at_graphs() noexcept {
+    return session::config().graphs != GraphMode::off;
+}
+
 template <class Real>
 int end_capture(Real real, void* stream, void** graph) noexcept {
+    if (!looks_at_graphs()) return call_real(real, stream, graph);
     // Afterwards the stream is in no capture any more.
     std::uint64_t id = 0;
     if (const cuda::Driver* driver = cuda::driver(); driver != nullptr) {
@@ -28,21 +35,22 @@ int end_capture(Real real, void* stream, void** graph) noexcept {
 template <class Real>
 int launch_graph(Real real, void* exec, void* stream) noexcept {
     // Before the launch: its records may be back before it returns.
-    cuda::graph_launched(exec);
+    if (looks_at_graphs()) cuda::graph_launched(exec);
     return call_real(real, exec, stream);
 }
 
 template <class Real, class... Rest>
 int instantiate(Real real, void** exec, void* graph, Rest... rest) noexcept {
     const int error = call_real(real, exec, graph, rest...);
-    if (error == success && exec != nullptr) cuda::graph_instantiated(*exec, graph);
+    if (error == success && exec != nullptr && looks_at_graphs())
+        cuda::graph_instantiated(*exec, graph);
     return error;
 }
 
 template <class Real, class... Rest>
 int update(Real real, void* exec, void* graph, Rest... rest) noexcept {
     const int error = call_real(real, exec, graph, rest...);
-    if (error == success) cuda::graph_instantiated(exec, graph);
+    if (error == success && looks_at_graphs()) cuda::graph_instantiated(exec, graph);
     return error;
 }
 

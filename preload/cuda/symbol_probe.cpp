@@ -41,14 +41,29 @@ int cuCtxDestroy_v2(const Hook&, cuCtxDestroy_v2_fn real, void* context) {
     return call_real(real, context);
 }
 
-// Which contexts these end is not said; nothing is launched on any of them again.
 int cuDevicePrimaryCtxReset_v2(const Hook&, cuDevicePrimaryCtxReset_v2_fn real, int device) {
-    cuda::contexts().forget_all();
+    cuda::contexts().forget_device(device);
     return call_real(real, device);
 }
 
+// Ends the context if this was its last user. What is captured from then on starts anew.
+int cuDevicePrimaryCtxRelease_v2(const Hook&, cuDevicePrimaryCtxRelease_v2_fn real, int device) {
+    const int error = call_real(real, device);
+    const cuda::Driver* driver = cuda::driver();
+    unsigned flags = 0;
+    int active = 1;
+    if (driver != nullptr && driver->primary_ctx_get_state(device, &flags, &active) == success &&
+        active == 0) {
+        cuda::contexts().forget_device(device);
+    }
+    return error;
+}
+
 int cudaDeviceReset(const Hook&, cudaDeviceReset_fn real) {
-    cuda::contexts().forget_all();
+    const cuda::Driver* driver = cuda::driver();
+    int device = 0;
+    if (driver != nullptr && driver->ctx_get_device(&device) == success)
+        cuda::contexts().forget_device(device);
     return call_real(real);
 }
 
