@@ -189,6 +189,21 @@ def scalars_in_device_memory(cuda):
     return {}
 
 
+def contents_that_change(cuda):
+    """Other weights come to the same address, twice."""
+    m, n, k = 4, 3, 5
+    a, x = cuda.memory(m * k * 4), cuda.values(n, k)
+    b, c = cuda.upload(x), cuda.memory(n * m * 4)
+    for _ in range(3):
+        w = cuda.values(m, k)
+        assert cuda.cudart.cudaMemcpy(a, C.c_void_p(w.ctypes.data), C.c_size_t(w.nbytes), 1) == 0
+        for _ in range(2):
+            assert cuda.blas.cublasSgemm_v2(cuda.handle, T, N, m, n, k, f(1), a, k, b, k, f(0), c, m) == 0
+            cuda.expect("cublasSgemm_v2", x @ w.T)
+            cuda.sync()
+    return {}
+
+
 def what_cannot_be_digested(cuda):
     """Complex numbers, and nothing at all."""
     z = cuda.memory(1024)
@@ -328,7 +343,7 @@ GENUINE = "/usr/local/cuda/lib64/libcudart.so.13"
 SCRIPTS = {s.__name__: s for s in (gemm_forms, gemm_types, batches, vectors, scalars_in_device_memory,
                                    what_cannot_be_digested, lt_in_columns, lt_with_a_bias_is_no_bare_product,
                                    nested_lt_is_part_of_cublas, two_major_versions, copies_to_the_host,
-                                   a_context_that_ends, forks_after_cuda, genuine_runtime)}
+                                   contents_that_change, a_context_that_ends, forks_after_cuda, genuine_runtime)}
 
 
 def child(script, fakes):
@@ -414,6 +429,17 @@ for name in ("gemm_forms", "gemm_types", "batches", "vectors", "scalars_in_devic
              "lt_with_a_bias_is_no_bare_product", "nested_lt_is_part_of_cublas", "two_major_versions",
              "a_context_that_ends", "forks_after_cuda"):
     simple(name)
+
+
+@case
+def other_content_at_an_address_is_another_weight(bench):
+    _, records = bench.run("contents_that_change")
+    gemms = [r for r in records if r["kind"] == "gemm"]
+    ids = [g["weight"] for g in gemms]
+    equal((ids[0] == ids[1], ids[2] == ids[3], ids[4] == ids[5], len(set(ids))), (True, True, True, 3), f"weights {ids}")
+    proofs = [g["proof"]["error"] for g in gemms if "proof" in g]
+    check(proofs and max(proofs) < 1e-6, f"a product is checked with probes of another weight: {proofs}")
+    check_counts(ledger_of(records))
 
 
 @case
