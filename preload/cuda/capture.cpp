@@ -1,6 +1,7 @@
 #include "preload/cuda/capture.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/proof.hpp"
 #include "core/trace.hpp"
@@ -28,7 +29,8 @@ struct Place {
     }
 };
 
-Place place_of(Trace& trace, Stream stream) noexcept {
+/// `bound` keeps the stream's context current for as long as it lives.
+Place place_of(Trace& trace, Stream stream, std::optional<ContextOfStream>& bound) noexcept {
     Place place;
     place.driver = driver();
     if (place.driver == nullptr) {
@@ -45,7 +47,8 @@ Place place_of(Trace& trace, Stream stream) noexcept {
                                            "ORCH_TRACE_GRAPHS says so");
         return place;
     }
-    place.context = contexts().current(*place.driver, trace);
+    bound.emplace(*place.driver, place.stream);
+    place.context = contexts().of(bound->context(), *place.driver, trace);
     return place;
 }
 
@@ -146,7 +149,8 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
         bump(counts.filtered);
         return;
     }
-    const Place place = place_of(*trace, stream);
+    std::optional<ContextOfStream> bound;
+    const Place place = place_of(*trace, stream, bound);
     CallInfo info;
     info.op = op;
     info.caller = caller_name(hook);
@@ -202,7 +206,8 @@ void record_copy(const Hook& hook, std::string_view op, Stream stream, std::uint
         bump(counts.filtered);
         return;
     }
-    const Place place = place_of(*trace, stream);
+    std::optional<ContextOfStream> bound;
+    const Place place = place_of(*trace, stream, bound);
     CallInfo info;
     info.kind = CallKind::copy;
     info.row_digests = false;

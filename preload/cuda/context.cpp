@@ -38,9 +38,11 @@ Contexts& contexts() noexcept {
 std::uint64_t DeviceMemory::take(const Driver& driver, Stream own_stream,
                                  std::size_t size) noexcept {
     size = (size + 255) & ~std::size_t{255};
-    // Whoever comes while another thread asks the driver goes without: nobody waits here.
-    bool free = false;
-    if (!busy_.compare_exchange_strong(free, true, std::memory_order_acquire)) return 0;
+    const bool mine = wait_until([&] {
+        bool free = false;
+        return busy_.compare_exchange_strong(free, true, std::memory_order_acquire);
+    });
+    if (!mine) return 0;
     std::uint64_t result = 0;
     if (size > left_ && used_ + size <= limit) {
         const RelaxedCapture relaxed(driver);
@@ -135,32 +137,36 @@ bool DeviceContext::launch(const Driver& driver, device::Job& job, Stream stream
     return error == success;
 }
 
-DeviceContext* Contexts::current(const Driver& driver, Trace& trace) noexcept {
-    Context handle = nullptr;
-    if (driver.ctx_get_current(&handle) != success || handle == nullptr) return nullptr;
+DeviceContext* Contexts::of(Context handle, const Driver& driver, Trace& trace) noexcept {
+    if (handle == nullptr) return nullptr;
     for (DeviceContext& context : contexts_) {
         Context known = context.handle_.load(std::memory_order_acquire);
-        if (known == handle &&
-            context.state_.load(std::memory_order_relaxed) != DeviceContext::unused)
+        if (known == nullptr &&
+            context.state_.load(std::memory_order_acquire) == DeviceContext::unused &&
+            context.handle_.compare_exchange_strong(known, handle)) {
+            set_up(context, driver, trace);
             return context.is_ready() ? &context : nullptr;
-        if (known != nullptr || context.state_.load() != DeviceContext::unused) continue;
-        if (!context.handle_.compare_exchange_strong(known, handle)) {
-            if (known == handle) return nullptr;  // another thread is setting it up
-            continue;
         }
-        context.state_.store(DeviceContext::in_the_making, std::memory_order_relaxed);
-        const bool usable = context.set_up(driver, trace.config().values) && start_drain(trace);
-        context.had_ring_.store(usable, std::memory_order_release);
-        if (!usable)
-            session::blind_spot("device",
-                                "the driver refuses what the digest needs: nothing is "
-                                "digested in this CUDA context");
-        context.state_.store(usable ? DeviceContext::ready : DeviceContext::unusable,
-                             std::memory_order_release);
-        return usable ? &context : nullptr;
+        if (known != handle) continue;
+        const bool settled = wait_until([&] {
+            const int state = context.state_.load(std::memory_order_acquire);
+            return state == DeviceContext::ready || state == DeviceContext::unusable;
+        });
+        return settled && context.is_ready() ? &context : nullptr;
     }
     session::blind_spot("device", "more CUDA contexts than orchtrace keeps: 64");
     return nullptr;
+}
+
+void Contexts::set_up(DeviceContext& context, const Driver& driver, Trace& trace) noexcept {
+    const bool usable = context.set_up(driver, trace.config().values) && start_drain(trace);
+    context.had_ring_.store(usable, std::memory_order_release);
+    context.state_.store(usable ? DeviceContext::ready : DeviceContext::unusable,
+                         std::memory_order_release);
+    if (usable) return;
+    session::blind_spot("device",
+                        "the driver refuses what the digest needs: nothing is digested in this "
+                        "CUDA context");
 }
 
 void Contexts::forget(Context handle) noexcept {

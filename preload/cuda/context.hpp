@@ -65,7 +65,7 @@ class DeviceContext {
 
   private:
     friend class Contexts;
-    enum State : int { unused, in_the_making, ready, unusable };
+    enum State : int { unused, ready, unusable };
     static constexpr std::size_t max_streams = 1024;
 
     bool set_up(const Driver& driver, std::int64_t values) noexcept;
@@ -96,8 +96,8 @@ class Contexts {
   public:
     static constexpr std::size_t max = 64;
 
-    /// Of the context that is current on this thread; null where it cannot be had.
-    DeviceContext* current(const Driver& driver, Trace& trace) noexcept;
+    /// What is ours on a context, which is current on this thread; null where it cannot be had.
+    DeviceContext* of(Context handle, const Driver& driver, Trace& trace) noexcept;
     /// All that were ever ready, for the drain thread.
     DeviceContext* at(std::size_t i) noexcept { return i < max ? &contexts_[i] : nullptr; }
     /// The engine destroys it, or the driver has lost it: nothing more is launched there.
@@ -105,6 +105,8 @@ class Contexts {
     void forget_device(int device) noexcept;
 
   private:
+    void set_up(DeviceContext& context, const Driver& driver, Trace& trace) noexcept;
+
     DeviceContext contexts_[max];
 };
 

@@ -24,6 +24,9 @@ bool find(void* library, const char* name, Function& out) noexcept {
 bool find_all(void* library) noexcept {
     Driver& d = found;
     return find(library, "cuCtxGetCurrent", d.ctx_get_current) &&
+           find(library, "cuCtxPushCurrent_v2", d.ctx_push_current) &&
+           find(library, "cuCtxPopCurrent_v2", d.ctx_pop_current) &&
+           find(library, "cuStreamGetCtx", d.stream_get_ctx) &&
            find(library, "cuCtxGetDevice", d.ctx_get_device) &&
            find(library, "cuDevicePrimaryCtxGetState", d.primary_ctx_get_state) &&
            find(library, "cuDeviceGetAttribute", d.device_get_attribute) &&
@@ -49,9 +52,13 @@ const Driver* driver() noexcept {
     // Opened by the engine or not at all. Our reference is never given back: neither is libcuda's.
     void* library = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
     if (library == nullptr) return nullptr;
-    bool free = false;
-    if (!looking.compare_exchange_strong(free, true, std::memory_order_acquire)) return nullptr;
-    if (find_all(library)) usable.store(&found, std::memory_order_release);
+    const bool mine = wait_until([] {
+        bool free = false;
+        return looking.compare_exchange_strong(free, true, std::memory_order_acquire);
+    });
+    if (!mine) return nullptr;
+    if (usable.load(std::memory_order_acquire) == nullptr && find_all(library))
+        usable.store(&found, std::memory_order_release);
     looking.store(false, std::memory_order_release);
     return usable.load(std::memory_order_acquire);
 }
@@ -62,6 +69,21 @@ RelaxedCapture::RelaxedCapture(const Driver& driver) noexcept : driver_(driver),
 
 RelaxedCapture::~RelaxedCapture() {
     driver_.thread_exchange_capture_mode(&mode_);
+}
+
+ContextOfStream::ContextOfStream(const Driver& driver, Stream stream) noexcept : driver_(driver) {
+    driver.ctx_get_current(&context_);
+    // A default stream is the current context's, whichever that is.
+    if (stream == nullptr || stream == legacy_stream() || stream == per_thread_stream()) return;
+    Context own = nullptr;
+    if (driver.stream_get_ctx(stream, &own) != success || own == nullptr || own == context_) return;
+    pushed_ = driver.ctx_push_current(own) == success;
+    context_ = pushed_ ? own : nullptr;
+}
+
+ContextOfStream::~ContextOfStream() {
+    Context ignored = nullptr;
+    if (pushed_) driver_.ctx_pop_current(&ignored);
 }
 
 }  // namespace orch::cuda

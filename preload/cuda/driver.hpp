@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 
 namespace orch::cuda {
 
@@ -26,6 +27,8 @@ inline Stream per_thread_stream() noexcept {
 
 struct Driver {
     int (*ctx_get_current)(Context* context);
+    int (*ctx_push_current)(Context context);
+    int (*ctx_pop_current)(Context* context);
     int (*ctx_get_device)(int* device);
     int (*primary_ctx_get_state)(int device, unsigned* flags, int* active);
     int (*device_get_attribute)(int* value, int attribute, int device);
@@ -38,6 +41,7 @@ struct Driver {
                            Stream stream);
     int (*stream_create)(Stream* stream, unsigned flags);
     int (*stream_synchronize)(Stream stream);
+    int (*stream_get_ctx)(Stream stream, Context* context);
     int (*stream_get_capture_info)(Stream stream, int* status, std::uint64_t* id);
     int (*thread_exchange_capture_mode)(int* mode);
     int (*launch_kernel)(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
@@ -45,6 +49,19 @@ struct Driver {
                          void** parameters, void** extra);
     int (*pointer_get_attribute)(void* data, int attribute, std::uint64_t address);
 };
+
+/// For another thread that is just asking the driver: or this one's record would be lost. Never for
+/// long, because a forked child may wait for a thread that it does not have.
+template <class Condition>
+bool wait_until(Condition condition) noexcept {
+    constexpr timespec pause{0, 50'000};
+    constexpr int most_pauses = 40'000;
+    for (int i = 0; i < most_pauses; ++i) {
+        if (condition()) return true;
+        ::nanosleep(&pause, nullptr);
+    }
+    return false;
+}
 
 /// Null where no driver is loaded, or one that lacks something.
 const Driver* driver() noexcept;
@@ -60,6 +77,24 @@ class RelaxedCapture {
   private:
     const Driver& driver_;
     int mode_;
+};
+
+/// While it lives, the context of a stream is this thread's: it may have none (cuBLAS was given a
+/// handle of another thread), or that of another device (a copy).
+class ContextOfStream {
+  public:
+    ContextOfStream(const Driver& driver, Stream stream) noexcept;
+    ~ContextOfStream();
+    ContextOfStream(const ContextOfStream&) = delete;
+    ContextOfStream& operator=(const ContextOfStream&) = delete;
+
+    /// Null: there is none.
+    Context context() const noexcept { return context_; }
+
+  private:
+    const Driver& driver_;
+    Context context_ = nullptr;
+    bool pushed_ = false;
 };
 
 }  // namespace orch::cuda

@@ -8,6 +8,7 @@ import argparse
 import ctypes as C
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,32 @@ def contents_that_change(cuda):
     return {}
 
 
+def many_threads(cuda):
+    """Each with a handle, a stream and weights of its own; all begin at once."""
+    count, steps, m, n, k = 6, 30, 4, 3, 5
+    start = threading.Barrier(count)
+    jobs = []
+    for _ in range(count):
+        handle, stream = C.c_void_p(), C.c_void_p()
+        assert cuda.blas.cublasCreate_v2(C.byref(handle)) == 0
+        assert cuda.cudart.cudaStreamCreateWithFlags(C.byref(stream), 1) == 0
+        assert cuda.blas.cublasSetStream_v2(handle, stream) == 0
+        w, x = cuda.values(m, k), cuda.values(n, k)
+        jobs.append((handle, cuda.upload(w), cuda.upload(x), cuda.memory(n * m * 4), x @ w.T))
+
+    def work(handle, a, b, c, _):
+        start.wait()
+        for _ in range(steps):
+            assert cuda.blas.cublasSgemm_v2(handle, T, N, m, n, k, f(1), a, k, b, k, f(0), c, m) == 0
+
+    threads = [threading.Thread(target=work, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"each": steps, "sums": sorted(float(job[4].sum()) for job in jobs)}
+
+
 def what_cannot_be_digested(cuda):
     """Complex numbers, and nothing at all."""
     z = cuda.memory(1024)
@@ -331,7 +358,7 @@ GENUINE = "/usr/local/cuda/lib64/libcudart.so.13"
 SCRIPTS = {s.__name__: s for s in (gemm_forms, gemm_types, batches, vectors, scalars_in_device_memory,
                                    what_cannot_be_digested, lt_in_columns, lt_with_a_bias_is_no_bare_product,
                                    nested_lt_is_part_of_cublas, two_major_versions, copies_to_the_host,
-                                   contents_that_change, a_context_that_ends, forks_after_cuda, genuine_runtime)}
+                                   contents_that_change, many_threads, a_context_that_ends, forks_after_cuda, genuine_runtime)}
 
 
 def main():

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +109,21 @@ def other_content_at_an_address_is_another_weight(bench):
     proofs = [g["proof"]["error"] for g in gemms if "proof" in g]
     check(proofs and max(proofs) < 1e-6, f"a product is checked with probes of another weight: {proofs}")
     check_counts(ledger_of(records))
+
+
+@case
+def threads_that_begin_at_once_lose_nothing(bench):
+    for _ in range(3):
+        said, records = bench.run("many_threads")
+        gemms = [r for r in records if r["kind"] == "gemm"]
+        sums = Counter(float(g["y"]["sum"]) for g in gemms)
+        expected = Counter()
+        for total in said["sums"]:
+            expected[total] += said["each"]
+        equal(sums, expected, "sums of the products")
+        equal(len({g["weight"] for g in gemms}), len(said["sums"]), "weights")
+        equal(len({g["call"] for g in gemms}), len(gemms), "numbers of calls")
+        check_counts(ledger_of(records))
 
 
 @case
