@@ -118,6 +118,15 @@ def it_prints_what_it_prints_without_us(bench):
 
 
 @case
+def it_never_reads_device_memory_from_the_host(bench):
+    plain, _, _ = bench.run(traced=False)
+    # There a touch of device memory outside of a kernel or a copy is a segmentation fault.
+    done, trace, _ = bench.run("--graphs", FAKE_CUDA_PROTECT="1")
+    equal(done.stdout, plain.stdout, "output")
+    equal(len(of_kind(bench.records(trace), "gemm")), STEPS * PRODUCTS, "products")
+
+
+@case
 def every_product_is_a_record(bench):
     for name, words in FORMS.items():
         per_step = FUSED_PRODUCTS if "--fused" in words else PRODUCTS
