@@ -195,6 +195,10 @@ CodedEntries encode_blocks(std::span<const Entry> entries, unsigned threads) {
                        encode(entries.subspan(begin, end - begin), blocks[block]);
                    });
     CodedEntries coded;
+    std::size_t total = 0;
+    for (const std::string& block : blocks)
+        total += block.size();
+    coded.blocks.reserve(total);  // or its growth would hold two copies for a while
     for (std::string& block : blocks) {
         coded.block_sizes.push_back(block.size());
         coded.blocks += block;
