@@ -21,7 +21,7 @@ namespace {
 constexpr int busy_ms = 1;
 constexpr int idle_ms = 50;
 /// How long an engine that ends waits for records that do not come: its last kernels may still run.
-constexpr int patience_ms = 300;
+constexpr int patience_ms = 1000;
 
 constinit std::atomic<Trace*> drained_trace{nullptr};
 constinit std::atomic<std::uint64_t> expected{0};
