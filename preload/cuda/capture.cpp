@@ -60,7 +60,10 @@ bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) 
                         : trace.next_call();
     }
     job.op = call_table.add(info);
-    if (job.op == 0) return false;
+    if (job.op == 0) {
+        session::blind_spot("graph", "more digests in CUDA graphs than orchtrace keeps");
+        return false;
+    }
     if (place.capture != nullptr) {
         job.runs = place.context->take_counter(*place.driver);
         if (job.runs == 0) return false;
