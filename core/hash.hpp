@@ -24,6 +24,11 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
     return x;
 }
 
+/// Takes one more number into a hash.
+constexpr std::uint64_t combine64(std::uint64_t hash, std::uint64_t value) {
+    return mix64(hash ^ (value + 0x9e3779b97f4a7c15ULL));
+}
+
 /// Hash of a feature index. Its top bit is the sketch sign of that feature (set = minus); with the
 /// lowest bit set, it is the feature's multiplier in the buffer hash.
 constexpr std::uint32_t feature_hash(std::uint32_t feature) {

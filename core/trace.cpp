@@ -7,11 +7,11 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <ctime>
 #include <new>
 
 #include "core/futex.hpp"
+#include "core/quiet_thread.hpp"
 #include "core/records.hpp"
 
 namespace orch {
@@ -109,19 +109,7 @@ Trace* Trace::start(const Config& config, const PathFacts& facts) noexcept {
     trace->team_json_.append({team, line.size()});
 
     if (::pthread_key_create(&trace->key_, release_buffer) != 0) return nullptr;
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    pthread_attr_t attributes;
-    ::pthread_attr_init(&attributes);
-    ::pthread_attr_setstacksize(&attributes, 256 * 1024);
-    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    const int failed = ::pthread_create(&thread, &attributes, drain_main, trace);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::pthread_attr_destroy(&attributes);
-    return failed == 0 ? trace : nullptr;
+    return start_quiet_thread(drain_main, trace) ? trace : nullptr;
 }
 
 ThreadBuffer* Trace::thread_buffer() noexcept {

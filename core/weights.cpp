@@ -5,33 +5,22 @@
 #include "core/digest.hpp"
 #include "core/hash.hpp"
 #include "core/records.hpp"
+#include "core/slot_table.hpp"
 #include "core/trace.hpp"
 
 namespace orch {
 namespace {
 
 constexpr int sample_size = 32;
-/// Rows of a weight that get a sketch of their own: enough to see a permutation, few enough to
-/// read.
-constexpr int weight_rows = 8;
-
-std::uint64_t combine(std::uint64_t h, std::uint64_t value) noexcept {
-    return mix64(h ^ (value + 0x9e3779b97f4a7c15ULL));
-}
-
 std::uint64_t operand_key(const MatrixView& m) noexcept {
-    std::uint64_t h = combine(0, reinterpret_cast<std::uintptr_t>(m.data));
-    h = combine(h, static_cast<std::uint64_t>(m.rows));
-    h = combine(h, static_cast<std::uint64_t>(m.cols));
-    h = combine(h, static_cast<std::uint64_t>(m.row_stride));
-    h = combine(h, static_cast<std::uint64_t>(m.col_stride));
-    h = combine(h, static_cast<std::uint64_t>(m.dtype));
+    std::uint64_t h = combine64(0, reinterpret_cast<std::uintptr_t>(m.data));
+    h = combine64(h, static_cast<std::uint64_t>(m.rows));
+    h = combine64(h, static_cast<std::uint64_t>(m.cols));
+    h = combine64(h, static_cast<std::uint64_t>(m.row_stride));
+    h = combine64(h, static_cast<std::uint64_t>(m.col_stride));
+    h = combine64(h, static_cast<std::uint64_t>(m.dtype));
     return h == 0 ? 1 : h;
 }
-
-/// An address whose content changed this often holds activations, or weights on their way through:
-/// probes of it would not be used twice.
-constexpr std::uint32_t changes_of_a_weight = 4;
 
 /// 0 is kept for "not known yet".
 std::uint64_t content_hash(const Digest& digest) noexcept {
@@ -72,7 +61,7 @@ std::uint64_t sample_content(const MatrixView& m) noexcept {
                 data + (row * m.row_stride + col * m.col_stride) * static_cast<std::int64_t>(size),
                 size);
         }
-        h = combine(h, bits);
+        h = combine64(h, bits);
     }
     return h == 0 ? 1 : h;
 }
@@ -80,13 +69,7 @@ std::uint64_t sample_content(const MatrixView& m) noexcept {
 }  // namespace
 
 WeightTable::Slot* WeightTable::find(std::uint64_t key) noexcept {
-    for (std::size_t probe = 0; probe < 64; ++probe) {
-        Slot& slot = slots_[(key + probe) % slot_count];
-        std::uint64_t seen = slot.key.load(std::memory_order_acquire);
-        if (seen == key) return &slot;
-        if (seen == 0 && (slot.key.compare_exchange_strong(seen, key) || seen == key)) return &slot;
-    }
-    return nullptr;
+    return claim_slot(slots_, key);
 }
 
 WeightTable::KeptProbes* WeightTable::kept_probes(Trace& trace, Slot& slot,

@@ -15,6 +15,13 @@ class Trace;
 
 using WeightName = FixedString<95>;
 
+/// Rows of a weight that get a sketch of their own: enough to see a permutation, few enough to
+/// read.
+inline constexpr int weight_rows = 8;
+/// An address whose content changed this often holds activations, or weights on their way through:
+/// probes of it would not be used twice.
+inline constexpr std::uint32_t changes_of_a_weight = 4;
+
 /// What is known of the operand in a weight's place.
 struct WeightIdentity {
     WeightName id;

@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 
 #include "core/slice.hpp"
 
@@ -322,10 +324,12 @@ struct Intercepted {
 
 /// Index of the hook with this name, or hook_count.
 std::size_t hook_named(const char* name) noexcept {
-    for (std::size_t i = 0; i < orch::hook_count; ++i) {
-        if (std::strcmp(orch::hook_infos[i].name, name) == 0) return i;
-    }
-    return orch::hook_count;
+    const auto* end = std::end(orch::hook_infos);
+    const auto* found = std::lower_bound(
+        std::begin(orch::hook_infos), end, name,
+        [](const orch::HookInfo& info, const char* n) { return std::strcmp(info.name, n) < 0; });
+    if (found == end || std::strcmp(found->name, name) != 0) return orch::hook_count;
+    return static_cast<std::size_t>(found - std::begin(orch::hook_infos));
 }
 
 const void* slot_for(std::size_t hook, void* real) noexcept {

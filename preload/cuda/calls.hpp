@@ -17,7 +17,6 @@ struct Capture;
 
 struct CallInfo {
     CallKind kind = CallKind::product;
-    bool row_digests = true;  ///< false: only the last row was asked for
     bool with_probes = false;
     std::string_view op;  ///< a literal
     CallerName caller;

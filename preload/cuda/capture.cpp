@@ -81,7 +81,10 @@ bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) 
 /// Digests a weight once. In a capture that goes to a stream of ours: it must not become a node.
 void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
                     const CallInfo& product) noexcept {
-    if (entry.asked.exchange(true, std::memory_order_relaxed)) return;
+    if (entry.asked.load(std::memory_order_relaxed) ||
+        entry.asked.exchange(true, std::memory_order_relaxed)) {
+        return;
+    }
     ClassCounts& counts = trace.ledger()[RecordClass::weight];
     bump(counts.seen);
     if (trace.config().weights == WeightMode::names) {
@@ -95,7 +98,7 @@ void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
     device::Job job;
     job.side[0] = weight;
     job.weight = weight;
-    job.selected_rows = 8;
+    job.selected_rows = weight_rows;
     job.sign_rows = false;
     const MatrixView shape{nullptr, DType::f32, weight.rows, weight.cols, 0, 1};
     if (trace.config().weights == WeightMode::proof && worth_probing(shape)) {
@@ -122,14 +125,69 @@ bool probes_usable(const WeightEntry& entry, Stream stream) noexcept {
            entry.probes_stream.load(std::memory_order_acquire) == stream;
 }
 
+/// A call on its way to a record.
+struct Observed {
+    Trace& trace;
+    Place place;
+    CallInfo info;
+    device::Job job;
+};
+
+/// Which weight the product has, if any, and whether it can be proved.
+void look_for_weight(Observed& call) noexcept {
+    const cublas::DeviceProduct& product = call.info.product;
+    if (call.trace.config().weights == WeightMode::off) return;
+    WeightEntry* weight = weight_table.find(product.weight, call.info.device);
+    if (weight == nullptr || weight->is_activation()) return;
+    call.info.weight = weight;
+    call.job.weight = product.weight;
+    ask_for_weight(call.place, call.trace, *weight, call.info);
+    if (product.is_product && product.scalars_known && product.beta == 0 &&
+        probes_usable(*weight, call.place.stream)) {
+        call.job.probes = weight->probes.load(std::memory_order_relaxed);
+    }
+    call.info.with_probes = call.job.probes != 0;
+}
+
+/// Counts the call, and launches the digest of what `describe` says of it.
+template <class Describe>
+void record_call(const Hook& hook, RecordClass record_class, std::string_view name,
+                 std::string_view op, Stream stream, bool wanted, Describe describe) noexcept {
+    Trace* trace = session::trace();
+    if (trace == nullptr) return;
+    const Guard guard;
+    ClassCounts& counts = trace->ledger()[record_class];
+    if (!wanted || !trace->config().checkpoints.selects(CheckpointGroup::gemm, name, op)) {
+        bump(counts.seen);
+        bump(counts.filtered);
+        return;
+    }
+    std::optional<ContextOfStream> bound;
+    Observed call{*trace, place_of(*trace, stream, bound), {}, {}};
+    bool done = false;
+    if (call.place.usable()) {
+        call.info.op = op;
+        call.info.caller = caller_name(hook);
+        call.info.capture = call.place.capture;
+        call.info.stream = call.place.stream;
+        call.info.device = call.place.context->device();
+        call.info.pass = session::current_pass();
+        describe(call);
+        const device::Operand& y = call.job.side[0] = call.info.product.y;
+        call.job.values = static_cast<std::int32_t>(
+            std::min({trace->config().values, y.cols, most_device_values}));
+        done = launch(*trace, call.place, call.info, call.job);
+    }
+    // What a graph holds is counted when it runs.
+    if (done && call.place.capture != nullptr) return;
+    bump(counts.seen);
+    if (!done) bump(counts.dropped);
+}
+
 }  // namespace
 
 CallTable& calls() noexcept {
     return call_table;
-}
-
-DeviceWeights& weights() noexcept {
-    return weight_table;
 }
 
 void count_undigested() noexcept {
@@ -142,99 +200,34 @@ void count_undigested() noexcept {
 
 void record_product(const Hook& hook, std::string_view op, Stream stream,
                     const cublas::DeviceProduct& product, std::int64_t batch_index) noexcept {
-    Trace* trace = session::trace();
-    if (trace == nullptr) return;
-    const Guard guard;
-    ClassCounts& counts = trace->ledger()[RecordClass::gemm];
-    if (product.empty() ||
-        !trace->config().checkpoints.selects(CheckpointGroup::gemm, "gemm", op)) {
-        bump(counts.seen);
-        bump(counts.filtered);
-        return;
-    }
-    std::optional<ContextOfStream> bound;
-    const Place place = place_of(*trace, stream, bound);
-    CallInfo info;
-    info.op = op;
-    info.caller = caller_name(hook);
-    info.product = product;
-    info.capture = place.capture;
-    info.stream = place.stream;
-    info.batch_index = batch_index;
-    info.pass = session::current_pass();
-    bool done = false;
-    if (place.usable()) {
-        info.device = place.context->device();
-        if (trace->config().weights != WeightMode::off)
-            info.weight = weight_table.find(product.weight, info.device);
-        if (info.weight != nullptr && info.weight->is_activation()) info.weight = nullptr;
-        device::Job job;
-        job.side[0] = product.y;
-        job.side[1] = product.x;
-        if (info.weight != nullptr) {
-            ask_for_weight(place, *trace, *info.weight, info);
-            job.weight = product.weight;
-            if (product.is_product && product.scalars_known && product.beta == 0 &&
-                probes_usable(*info.weight, place.stream)) {
-                job.probes = info.weight->probes.load(std::memory_order_relaxed);
-            }
-        }
-        info.with_probes = job.probes != 0;
+    const bool wanted = !product.empty();
+    record_call(hook, RecordClass::gemm, "gemm", op, stream, wanted, [&](Observed& call) {
+        call.info.product = product;
+        call.info.batch_index = batch_index;
+        call.job.side[1] = product.x;
+        look_for_weight(call);
         // A product of two activations has no weight to be joined by, and there are many.
-        info.row_digests = info.weight != nullptr && trace->config().rows != 1;
-        job.selected_rows = !info.row_digests                  ? 1
-                            : trace->config().rows == all_rows ? 16
-                                                               : trace->config().rows;
-        job.values = static_cast<std::int32_t>(
-            std::min({trace->config().values, product.y.cols, most_device_values}));
-        done = launch(*trace, place, info, job);
-    }
-    // What a graph holds is counted when it runs.
-    if (place.capture != nullptr && done) return;
-    bump(counts.seen);
-    if (!done) bump(counts.dropped);
+        const int rows = call.trace.config().rows;
+        call.job.selected_rows = call.info.weight == nullptr ? 1
+                                 : rows == all_rows          ? max_selected_rows
+                                                             : rows;
+    });
 }
 
 void record_copy(const Hook& hook, std::string_view op, Stream stream, std::uint64_t source,
                  std::uint64_t bytes) noexcept {
-    Trace* trace = session::trace();
-    if (trace == nullptr || bytes == 0) return;
-    const Guard guard;
-    ClassCounts& counts = trace->ledger()[RecordClass::copy];
+    if (bytes == 0) return;
     // Token ids and flags: nothing that a sketch says more of than the call does.
     constexpr std::uint64_t smallest = 64;
-    if (bytes < smallest || bytes % sizeof(float) != 0 || source % sizeof(float) != 0 ||
-        !trace->config().checkpoints.selects(CheckpointGroup::gemm, "copy", op)) {
-        bump(counts.seen);
-        bump(counts.filtered);
-        return;
-    }
-    std::optional<ContextOfStream> bound;
-    const Place place = place_of(*trace, stream, bound);
-    CallInfo info;
-    info.kind = CallKind::copy;
-    info.row_digests = false;
-    info.op = op;
-    info.caller = caller_name(hook);
-    info.capture = place.capture;
-    info.stream = place.stream;
-    info.pass = session::current_pass();
-    info.bytes = bytes;
-    const auto count = static_cast<std::int64_t>(bytes / sizeof(float));
-    info.product.y = {source, 1, count, count, 1, device::Type::f32, false};
-    bool done = false;
-    if (place.usable()) {
-        info.device = place.context->device();
-        device::Job job;
-        job.side[0] = info.product.y;
-        job.selected_rows = 1;
-        job.values = static_cast<std::int32_t>(
-            std::min({trace->config().values, count, most_device_values}));
-        done = launch(*trace, place, info, job);
-    }
-    if (place.capture != nullptr && done) return;
-    bump(counts.seen);
-    if (!done) bump(counts.dropped);
+    const bool wanted =
+        bytes >= smallest && bytes % sizeof(float) == 0 && source % sizeof(float) == 0;
+    record_call(hook, RecordClass::copy, "copy", op, stream, wanted, [&](Observed& call) {
+        const auto count = static_cast<std::int64_t>(bytes / sizeof(float));
+        call.info.kind = CallKind::copy;
+        call.info.bytes = bytes;
+        call.info.product.y = {source, 1, count, count, 1, device::Type::f32, false};
+        call.job.selected_rows = 1;
+    });
 }
 
 }  // namespace orch::cuda

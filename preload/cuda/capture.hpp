@@ -21,9 +21,6 @@ void record_copy(const Hook& hook, std::string_view op, Stream stream, std::uint
 /// A product that was seen and cannot be digested.
 void count_undigested() noexcept;
 
-// Graphs.
-// ------------------------------------------------------------------------------------------
-
 /// What was captured from a stream; lives as long as the process.
 struct Capture {
     std::atomic<std::uint64_t> id{0};        ///< the driver's, of the capture; 0: free
@@ -51,6 +48,5 @@ void graph_launched(void* exec) noexcept;
 void graph_exec_gone(void* exec) noexcept;
 
 CallTable& calls() noexcept;
-DeviceWeights& weights() noexcept;
 
 }  // namespace orch::cuda

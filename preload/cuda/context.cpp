@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/hash.hpp"
+#include "core/slot_table.hpp"
 #include "core/trace.hpp"
 #include "device/fatbin.hpp"
 #include "preload/cuda/drain.hpp"
@@ -24,8 +25,7 @@ bool is_fatal(int error) noexcept {
 }
 
 std::uint64_t key_of(Stream stream, std::uint64_t capture) noexcept {
-    const std::uint64_t key =
-        mix64(reinterpret_cast<std::uintptr_t>(stream) ^ mix64(capture + 0x9e3779b97f4a7c15ULL));
+    const std::uint64_t key = combine64(reinterpret_cast<std::uintptr_t>(stream), capture);
     return key == 0 ? 1 : key;
 }
 
@@ -104,20 +104,13 @@ bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
 
 std::uint64_t DeviceContext::scratch_for(const Driver& driver, Stream stream,
                                          std::uint64_t capture) noexcept {
-    const std::uint64_t key = key_of(stream, capture);
-    for (std::size_t probe = 0; probe < 64; ++probe) {
-        Scratch& entry = scratch_[(key + probe) % max_streams];
-        std::uint64_t seen = entry.key.load(std::memory_order_acquire);
-        if (seen == 0) entry.key.compare_exchange_strong(seen, key);
-        if (seen != 0 && seen != key) continue;
-        std::uint64_t address = entry.address.load(std::memory_order_acquire);
-        if (address != 0) return address;
-        std::uint64_t expected = 0;
-        address = take_memory(driver, device::scratch_bytes(multiprocessors_));
-        // Two threads on one stream: the first one's is used, the other's is lost.
-        return entry.address.compare_exchange_strong(expected, address) ? address : expected;
-    }
-    return 0;
+    Scratch* entry = claim_slot(scratch_, key_of(stream, capture));
+    if (entry == nullptr) return 0;
+    std::uint64_t known = entry->address.load(std::memory_order_acquire);
+    if (known != 0) return known;
+    const std::uint64_t fresh = take_memory(driver, device::scratch_bytes(multiprocessors_));
+    // Two threads on one stream: the first one's is used, the other's is lost.
+    return entry->address.compare_exchange_strong(known, fresh) ? fresh : known;
 }
 
 bool DeviceContext::launch(const Driver& driver, device::Job& job, Stream stream,

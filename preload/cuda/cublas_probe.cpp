@@ -2,8 +2,7 @@
 // when the stream gets there: nothing here waits for the device, nor reads its memory.
 #include "preload/cuda/cublas_probe.hpp"
 
-#include <atomic>
-
+#include "preload/cuda/beside.hpp"
 #include "preload/cuda/capture.hpp"
 #include "preload/session.hpp"
 
@@ -12,60 +11,20 @@ namespace {
 
 constexpr int scalars_on_host = 0;  // CUBLAS_POINTER_MODE_HOST
 
-/// The getters of one copy of cuBLAS. A process may hold several, of two major versions.
-struct Library {
+/// The getters of one copy of cuBLAS.
+struct Getters {
+    constexpr Getters() = default;
+    explicit Getters(const void* called) noexcept
+        : stream(cuda::function_beside<GetStream>("cublasGetStream_v2", called)),
+          pointer_mode(cuda::function_beside<GetMode>("cublasGetPointerMode_v2", called)) {}
+
     using GetStream = int (*)(void* handle, void** stream);
-    using GetPointerMode = int (*)(void* handle, int* mode);
-
-    const void* function = nullptr;  ///< any of the library's: what it was found by
+    using GetMode = int (*)(void* handle, int* mode);
     GetStream stream = nullptr;
-    GetPointerMode pointer_mode = nullptr;
+    GetMode pointer_mode = nullptr;
 };
 
-/// By the real function that was called. Never freed, and never full in practice: 166 functions of
-/// up to four copies.
-class Libraries {
-  public:
-    Library of(const void* function) noexcept {
-        for (auto& entry : entries_) {
-            const void* known = entry.function.load(std::memory_order_acquire);
-            if (known == function) return entry.library;
-            if (known == nullptr) break;
-        }
-        return add(function);
-    }
-
-  private:
-    struct Entry {
-        std::atomic<const void*> function{nullptr};
-        Library library;
-    };
-
-    Library add(const void* function) noexcept {
-        const Library found{
-            function,
-            reinterpret_cast<Library::GetStream>(find_beside("cublasGetStream_v2", function)),
-            reinterpret_cast<Library::GetPointerMode>(
-                find_beside("cublasGetPointerMode_v2", function))};
-        bool free = false;
-        if (!busy_.compare_exchange_strong(free, true, std::memory_order_acquire)) return found;
-        for (auto& entry : entries_) {
-            const void* known = entry.function.load(std::memory_order_relaxed);
-            if (known == function) break;
-            if (known != nullptr) continue;
-            entry.library = found;
-            entry.function.store(function, std::memory_order_release);
-            break;
-        }
-        busy_.store(false, std::memory_order_release);
-        return found;
-    }
-
-    std::atomic<bool> busy_{false};
-    Entry entries_[768];
-};
-
-constinit Libraries libraries;
+constinit cuda::FunctionsBeside<Getters> getters;
 
 /// What goes for all members of a batch.
 struct Common {
@@ -79,7 +38,7 @@ struct Common {
 Common common_of(const Hook& hook, void* handle, const void* alpha, const void* beta, Type type,
                  int compute_type) noexcept {
     Common common;
-    const Library library = libraries.of(hook.real);
+    const Getters library = getters.of(hook.real);
     if (library.stream == nullptr || library.stream(handle, &common.stream) != 0) return common;
     common.usable = true;
     int mode = scalars_on_host;

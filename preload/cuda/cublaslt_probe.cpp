@@ -1,9 +1,7 @@
 // cuBLASLt: one function for every product, described by objects that only the library can read.
 // Its own getters are asked, of the copy that was called.
-#include <atomic>
-#include <cstring>
-
 #include "generated/hook_table.hpp"
+#include "preload/cuda/beside.hpp"
 #include "preload/cuda/capture.hpp"
 #include "preload/cuda/cublas_probe.hpp"
 #include "preload/session.hpp"
@@ -12,23 +10,12 @@ namespace orch {
 namespace {
 
 // cublasLt.h: attributes of a product's description, and of a matrix's layout.
-enum DescAttribute {
-    compute_type = 0,
-    scale_type = 1,
-    pointer_mode = 2,
-    transa = 3,
-    transb = 4,
-    epilogue = 7
-};
-enum LayoutAttribute {
-    type = 0,
-    order = 1,
-    rows = 2,
-    cols = 3,
-    ld = 4,
-    batch_count = 5,
-    batch_stride = 6
-};
+namespace desc {
+enum Attribute { scale_type = 1, pointer_mode = 2, transa = 3, transb = 4, epilogue = 7 };
+}
+namespace layout {
+enum Attribute { type, order, rows, cols, ld, batch_count, batch_stride };
+}
 constexpr int column_order = 0;
 constexpr int row_order = 1;
 constexpr int default_epilogue = 1;  // CUBLASLT_EPILOGUE_DEFAULT: nothing behind the product
@@ -38,30 +25,18 @@ constexpr int cuda_r_16f = 2;
 using GetAttribute = int (*)(void* object, int attribute, void* buffer, std::size_t size,
                              std::size_t* written);
 
-struct Library {
+/// The getters of one copy of cuBLASLt.
+struct Getters {
+    constexpr Getters() = default;
+    explicit Getters(const void* called) noexcept
+        : desc(cuda::function_beside<GetAttribute>("cublasLtMatmulDescGetAttribute", called)),
+          layout(cuda::function_beside<GetAttribute>("cublasLtMatrixLayoutGetAttribute", called)) {}
+
     GetAttribute desc = nullptr;
     GetAttribute layout = nullptr;
 };
 
-Library library_of(const void* function) noexcept {
-    // Of the copy that was called last: there is hardly ever another.
-    static constinit std::atomic<const void*> known{nullptr};
-    static constinit std::atomic<GetAttribute> desc{nullptr};
-    static constinit std::atomic<GetAttribute> layout{nullptr};
-    if (known.load(std::memory_order_acquire) == function)
-        return {desc.load(std::memory_order_relaxed), layout.load(std::memory_order_relaxed)};
-    const Library found{
-        reinterpret_cast<GetAttribute>(find_beside("cublasLtMatmulDescGetAttribute", function)),
-        reinterpret_cast<GetAttribute>(find_beside("cublasLtMatrixLayoutGetAttribute", function))};
-    const void* nobody = nullptr;
-    if (known.load(std::memory_order_relaxed) == nullptr && found.desc != nullptr &&
-        found.layout != nullptr) {
-        desc.store(found.desc, std::memory_order_relaxed);
-        layout.store(found.layout, std::memory_order_relaxed);
-        known.compare_exchange_strong(nobody, function, std::memory_order_release);
-    }
-    return found;
-}
+constinit cuda::FunctionsBeside<Getters> getters;
 
 template <class Value>
 bool get(GetAttribute getter, void* object, int attribute, Value& out) noexcept {
@@ -70,8 +45,8 @@ bool get(GetAttribute getter, void* object, int attribute, Value& out) noexcept 
 }
 
 struct Layout {
-    int type = -1;
-    int order = column_order;
+    std::uint32_t type = 0;
+    std::int32_t order = column_order;
     std::uint64_t rows = 0;
     std::uint64_t cols = 0;
     std::int64_t ld = 0;
@@ -80,23 +55,18 @@ struct Layout {
 };
 
 bool read(GetAttribute getter, void* object, Layout& out) noexcept {
-    std::uint32_t type_of_values = 0;
-    std::int32_t order_of_values = column_order;
-    if (object == nullptr || !get(getter, object, LayoutAttribute::type, type_of_values) ||
-        !get(getter, object, LayoutAttribute::order, order_of_values) ||
-        !get(getter, object, LayoutAttribute::rows, out.rows) ||
-        !get(getter, object, LayoutAttribute::cols, out.cols) ||
-        !get(getter, object, LayoutAttribute::ld, out.ld)) {
+    if (object == nullptr || !get(getter, object, layout::type, out.type) ||
+        !get(getter, object, layout::order, out.order) ||
+        !get(getter, object, layout::rows, out.rows) ||
+        !get(getter, object, layout::cols, out.cols) || !get(getter, object, layout::ld, out.ld)) {
         return false;
     }
-    out.type = static_cast<int>(type_of_values);
-    out.order = order_of_values;
-    get(getter, object, LayoutAttribute::batch_count, out.batch);
-    get(getter, object, LayoutAttribute::batch_stride, out.batch_stride);
+    get(getter, object, layout::batch_count, out.batch);
+    get(getter, object, layout::batch_stride, out.batch_stride);
     return out.order == column_order || out.order == row_order;
 }
 
-/// The operand whose rows, as op() leaves them, run along `rows_first`.
+/// A matrix behind its op(); the rows of the result are its columns, or its rows.
 device::Operand place(const void* data, device::Type type, const Layout& layout, bool transposed,
                       bool wanted_is_cols, std::int64_t batch) noexcept {
     // Of a matrix in columns, a column is contiguous; in rows, a row is.
@@ -126,7 +96,7 @@ struct MatmulCall {
 };
 
 bool record(const Hook& hook, const MatmulCall& call) noexcept {
-    const Library library = library_of(hook.real);
+    const Getters library = getters.of(hook.real);
     if (library.desc == nullptr || library.layout == nullptr) return false;
     Layout a;
     Layout b;
@@ -140,16 +110,17 @@ bool record(const Hook& hook, const MatmulCall& call) noexcept {
     std::uint32_t after = default_epilogue;
     std::int32_t mode = 0;
     std::int32_t scale = 0;
-    get(library.desc, call.desc, DescAttribute::transa, a_transposed);
-    get(library.desc, call.desc, DescAttribute::transb, b_transposed);
-    get(library.desc, call.desc, DescAttribute::epilogue, after);
-    get(library.desc, call.desc, DescAttribute::pointer_mode, mode);
-    get(library.desc, call.desc, DescAttribute::scale_type, scale);
+    get(library.desc, call.desc, desc::transa, a_transposed);
+    get(library.desc, call.desc, desc::transb, b_transposed);
+    get(library.desc, call.desc, desc::epilogue, after);
+    get(library.desc, call.desc, desc::pointer_mode, mode);
+    get(library.desc, call.desc, desc::scale_type, scale);
     device::Type a_type;
     device::Type b_type;
     device::Type d_type;
-    if (!cublas::device_type(a.type, a_type) || !cublas::device_type(b.type, b_type) ||
-        !cublas::device_type(d.type, d_type)) {
+    if (!cublas::device_type(static_cast<int>(a.type), a_type) ||
+        !cublas::device_type(static_cast<int>(b.type), b_type) ||
+        !cublas::device_type(static_cast<int>(d.type), d_type)) {
         return false;
     }
     // What lies contiguous in D is taken for a token's features: in columns that is a column, whose

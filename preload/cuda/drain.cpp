@@ -1,13 +1,10 @@
 #include "preload/cuda/drain.hpp"
 
-#include <pthread.h>
-
-#include <algorithm>
 #include <atomic>
-#include <csignal>
 
 #include "core/futex.hpp"
 #include "core/proof.hpp"
+#include "core/quiet_thread.hpp"
 #include "core/records.hpp"
 #include "core/trace.hpp"
 #include "device/decode.hpp"
@@ -42,8 +39,7 @@ WeightName weight_name(std::uint32_t number) noexcept {
 
 void write_weight_record(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
     WeightEntry& entry = *info.weight;
-    bool changed = false;
-    const std::uint32_t number = weights().number_of(entry, slot.sample, changed);
+    const WeightName id = weight_name(entry.number_of(slot.sample));
     entry.digested_sample = slot.sample;
     const bool finite =
         slot.side[0].nan == 0 && slot.side[0].pos_inf == 0 && slot.side[0].neg_inf == 0;
@@ -52,7 +48,6 @@ void write_weight_record(Trace& trace, const CallInfo& info, const device::Slot&
     const device::Operand& weight = info.product.weight;
     Digest digest;
     device::to_digest(slot.side[0], weight, true, digest);
-    const WeightName id = weight_name(number);
     WeightRecord record;
     record.id = id;
     record.weight = {values_view(slot, weight.rows), &digest, cublas::type_name(weight.type)};
@@ -96,10 +91,7 @@ void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot)
     Proof proof;
     const bool proven = !is_copy && make_proof(info, slot, x, y, proof);
     WeightName weight;
-    if (info.weight != nullptr) {
-        bool changed = false;
-        weight = weight_name(weights().number_of(*info.weight, slot.sample, changed));
-    }
+    if (info.weight != nullptr) weight = weight_name(info.weight->number_of(slot.sample));
     CallRecord record;
     record.record_class = is_copy ? RecordClass::copy : RecordClass::gemm;
     record.kind = is_copy ? "copy" : "gemm";
@@ -189,20 +181,9 @@ void* drain_main(void* self) noexcept {
 bool start_drain(Trace& trace) noexcept {
     Trace* known = nullptr;
     if (!drained_trace.compare_exchange_strong(known, &trace)) return known == &trace;
-    sigset_t all_signals;
-    sigset_t before;
-    ::sigfillset(&all_signals);
-    pthread_attr_t attributes;
-    ::pthread_attr_init(&attributes);
-    ::pthread_attr_setstacksize(&attributes, 256 * 1024);
-    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    ::pthread_sigmask(SIG_SETMASK, &all_signals, &before);
-    pthread_t thread;
-    const int failed = ::pthread_create(&thread, &attributes, drain_main, &trace);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::pthread_attr_destroy(&attributes);
-    if (failed != 0) drained_trace.store(nullptr);
-    return failed == 0;
+    const bool started = start_quiet_thread(drain_main, &trace);
+    if (!started) drained_trace.store(nullptr);
+    return started;
 }
 
 void launched(std::uint64_t records) noexcept {

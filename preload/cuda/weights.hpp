@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/weights.hpp"
 #include "device/protocol.hpp"
 
 namespace orch::cuda {
@@ -21,19 +22,18 @@ struct WeightEntry {
     std::uint64_t digested_sample = 0;  ///< of the content that was digested, and probed
     std::uint32_t number = 0;           ///< its id is "w" and this; 0: not seen yet
 
-    /// An address that changed this often holds activations: no id is looked for any more.
-    bool is_activation() const noexcept { return changes.load(std::memory_order_relaxed) >= 4; }
+    /// No id is looked for any more.
+    bool is_activation() const noexcept {
+        return changes.load(std::memory_order_relaxed) >= changes_of_a_weight;
+    }
+    /// Its id while it held this content; new content gets a new one. For the drain thread.
+    std::uint32_t number_of(std::uint64_t content) noexcept;
 };
 
 class DeviceWeights {
   public:
     /// Null: more operands than the table holds, or one that cannot be a weight.
     WeightEntry* find(const device::Operand& operand, int device) noexcept;
-
-    // The drain thread's:
-
-    /// The number of the operand that had this content; new content gets a new one.
-    std::uint32_t number_of(WeightEntry& entry, std::uint64_t sample, bool& changed) noexcept;
 
   private:
     static constexpr std::size_t size = 1U << 14;
