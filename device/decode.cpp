@@ -6,8 +6,6 @@
 namespace orch::device {
 namespace {
 
-static_assert(max_rows == max_selected_rows && device::sketch_size == orch::sketch_size);
-
 /// What came through the ring is not believed to be within bounds.
 std::size_t selected_in(const SideResult& result) noexcept {
     return static_cast<std::size_t>(std::clamp(result.selected, 0, max_rows));
@@ -32,7 +30,7 @@ void to_digest(const SideResult& result, const Operand& operand, bool extremes,
         digest.argmax = result.argmax;
         digest.hash = result.hash;
     }
-    std::copy_n(result.mixed, orch::sketch_size, digest.mixed.begin());
+    std::copy_n(result.mixed, sketch_size, digest.mixed.begin());
     digest.selected = static_cast<int>(selected_in(result));
     for (std::size_t i = 0; i < selected_in(result); ++i) {
         const RowResult& from = result.row[i];
@@ -47,13 +45,13 @@ void to_digest(const SideResult& result, const Operand& operand, bool extremes,
             row.max = from.max;
             row.argmax = from.argmax;
         }
-        std::copy_n(from.sketch, orch::sketch_size, row.sketch.begin());
+        std::copy_n(from.sketch, sketch_size, row.sketch.begin());
     }
 }
 
 void to_projection(const SideResult& result, Projection& projection) noexcept {
     const auto copy = [](const float* from, Projection::Row& to) {
-        std::copy_n(from, orch::sketch_size, to.begin());
+        std::copy_n(from, sketch_size, to.begin());
     };
     copy(result.projection, projection.mixed);
     for (std::size_t i = 0; i < selected_in(result); ++i)

@@ -70,36 +70,31 @@ struct Chunk {
     }
 };
 
-/// f32 and i32 share their code, as all that are rare share some: they are told apart per value.
-struct DecodeWord {
-    using Data = Chunk<4, 4>;
+/// Of the types whose bits are hashed as they are.
+template <class WholeChunk>
+struct HashedAsStored {
+    using Data = WholeChunk;
     template <class Chunk>
     ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
         return data.pattern(k);
     }
+};
+
+/// f32 and i32 share their code, as all that are rare share some: they are told apart per value.
+struct DecodeWord : HashedAsStored<Chunk<4, 4>> {
     ORCH_DEVICE static float value(Type type, std::uint32_t pattern) {
         if (type == Type::i32) return static_cast<float>(static_cast<std::int32_t>(pattern));
         return std::bit_cast<float>(pattern);
     }
 };
 
-struct DecodeBf16 {
-    using Data = Chunk<8, 2>;
-    template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
-        return data.pattern(k);
-    }
+struct DecodeBf16 : HashedAsStored<Chunk<8, 2>> {
     ORCH_DEVICE static float value(Type, std::uint32_t pattern) {
-        return std::bit_cast<float>(pattern << 16);
+        return bf16_to_f32(static_cast<std::uint16_t>(pattern));
     }
 };
 
-struct DecodeF16 {
-    using Data = Chunk<8, 2>;
-    template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
-        return data.pattern(k);
-    }
+struct DecodeF16 : HashedAsStored<Chunk<8, 2>> {
     ORCH_DEVICE static float value(Type, std::uint32_t pattern) {
         return target::f16_value(pattern);
     }
@@ -130,12 +125,7 @@ struct DecodeF64 {
     }
 };
 
-struct DecodeByte {
-    using Data = Chunk<8, 1>;
-    template <class Chunk>
-    ORCH_DEVICE static std::uint32_t pattern(const Chunk& data, int k) {
-        return data.pattern(k);
-    }
+struct DecodeByte : HashedAsStored<Chunk<8, 1>> {
     ORCH_DEVICE static float value(Type type, std::uint32_t pattern) {
         if (type == Type::i8) return static_cast<float>(static_cast<std::int8_t>(pattern));
         if (type == Type::e5m2) return target::f16_value(pattern << 8);
@@ -154,30 +144,44 @@ ORCH_BOTH constexpr int columns_of_chunk(Type type) {
     return size_of(type) < 4 ? 8 : 4;
 }
 
+/// body(decoder), with the one of the type.
+template <class Body>
+ORCH_DEVICE auto with_decoder(Type type, Body body) {
+    switch (type) {
+        case Type::f32:
+        case Type::i32:
+            return body(DecodeWord{});
+        case Type::f64:
+            return body(DecodeF64{});
+        case Type::f16:
+            return body(DecodeF16{});
+        case Type::bf16:
+            return body(DecodeBf16{});
+        case Type::e4m3:
+        case Type::e5m2:
+        case Type::i8:
+            return body(DecodeByte{});
+    }
+    return decltype(body(DecodeWord{}))();
+}
+
 /// One element, of any type.
 ORCH_DEVICE float element_value(Type type, const char* at) {
-    const auto of = [&](auto decoder) {
+    return with_decoder(type, [&](auto decoder) {
         using Decoder = decltype(decoder);
         typename Decoder::Data::Element element;
         element.load(at);
         return Decoder::value(type, Decoder::pattern(element, 0));
-    };
-    switch (type) {
-        case Type::f32:
-        case Type::i32:
-            return of(DecodeWord{});
-        case Type::f64:
-            return of(DecodeF64{});
-        case Type::f16:
-            return of(DecodeF16{});
-        case Type::bf16:
-            return of(DecodeBf16{});
-        case Type::e4m3:
-        case Type::e5m2:
-        case Type::i8:
-            return of(DecodeByte{});
-    }
-    return 0;
+    });
+}
+
+ORCH_BOTH bool has_elements(const Operand& o) {
+    return o.data != 0 && o.rows > 0 && o.cols > 0;
+}
+
+/// Where the elements lie, once a pointer to them was followed.
+ORCH_DEVICE std::uint64_t base_of(const Operand& o) {
+    return o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
 }
 
 }  // namespace orch::device

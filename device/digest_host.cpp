@@ -1,4 +1,4 @@
-// liborch_device_host.so: for each entry of the fatbin a function of the same work, on host memory.
+// liborch_device_host.so: the work of the fatbin's orch_digest, on host memory.
 #include "device/digest_host.hpp"
 
 extern "C" __attribute__((visibility("default"))) void orch_digest_host(

@@ -1,8 +1,4 @@
-// One item of work: the digest of some rows and columns of an operand.
-//
-// A thread owns a few columns (a chunk of 16 bytes) and goes down the rows, so that signs and
-// multipliers of its columns stay in registers; those of the rows come from a table in shared
-// memory. Sums are f32 over few values, then double; all in a fixed order.
+// One item of work: the digest of some rows and columns of an operand, or probes of some columns.
 #pragma once
 #include <cstdint>
 
@@ -79,7 +75,7 @@ class ItemDigest {
 
     ORCH_DEVICE Item prepared(Item item) const {
         const Operand& o = job_.side[item.side];
-        item.base = o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
+        item.base = base_of(o);
         item.type = o.type;
         item.cols = o.cols;
         item.row_step = o.row_stride * size_of(o.type);
@@ -139,28 +135,11 @@ class ItemDigest {
             // By way of memory, as the functions of the types stay functions: each has all the
             // registers, and what one needs is not kept for the others.
             State in_memory = state;
-            add_rows_by_type(batch, thread, in_memory);
+            with_decoder(item_.type, [&](auto decoder) {
+                add_rows_of<decltype(decoder)>(block_.shared(), batch, thread, in_memory);
+            });
             state = in_memory;
         });
-    }
-
-    ORCH_DEVICE void add_rows_by_type(const Batch& batch, int thread, State& state) {
-        Shared& shared = block_.shared();
-        switch (item_.type) {
-            case Type::f32:
-            case Type::i32:
-                return add_rows_of<DecodeWord>(shared, batch, thread, state);
-            case Type::f64:
-                return add_rows_of<DecodeF64>(shared, batch, thread, state);
-            case Type::f16:
-                return add_rows_of<DecodeF16>(shared, batch, thread, state);
-            case Type::bf16:
-                return add_rows_of<DecodeBf16>(shared, batch, thread, state);
-            case Type::e4m3:
-            case Type::e5m2:
-            case Type::i8:
-                return add_rows_of<DecodeByte>(shared, batch, thread, state);
-        }
     }
 
     /// Adds the tile's sum of rows, times the probes. A warp has one probe, or a part of one.

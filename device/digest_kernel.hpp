@@ -34,14 +34,6 @@ class DigestKernel {
     }
 
   private:
-    ORCH_DEVICE static bool has_elements(const Operand& o) {
-        return o.data != 0 && o.rows > 0 && o.cols > 0;
-    }
-
-    ORCH_DEVICE static std::uint64_t base_of(const Operand& o) {
-        return o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
-    }
-
     ORCH_DEVICE LaunchScratch* scratch() const {
         return reinterpret_cast<LaunchScratch*>(job_.scratch);
     }

@@ -36,10 +36,6 @@ inline std::int64_t divide_up(std::int64_t a, std::int64_t b) {
     return a / b + (a % b != 0 ? 1 : 0);
 }
 
-inline bool is_there(const Operand& o) {
-    return o.data != 0 && o.rows > 0 && o.cols > 0;
-}
-
 inline int log_floor(std::int64_t n) {
     return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n))) - 1;
 }
@@ -53,7 +49,7 @@ struct Wanted {
 
 inline Split split(const Operand& o, const Wanted& wanted) {
     Split s;
-    if (!is_there(o)) return s;
+    if (!has_elements(o)) return s;
     constexpr int log_threads = 9;
     static_assert(block_threads == 1 << log_threads);
     const int width = columns_of_chunk(o.type);
@@ -134,7 +130,7 @@ inline Launch plan_launch(Job& job, int multiprocessors) {
     std::int64_t bytes[2] = {};
     for (int side = 0; side < 2; ++side) {
         const Operand& o = job.side[side];
-        if (!is_there(o)) continue;
+        if (!has_elements(o)) continue;
         data[side] = o.rows * o.cols * size_of(o.type);
         bytes[side] = data[side];
         if (side == 1 && job.probes != 0)

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/digest.hpp"
+
 namespace orch::device {
 
 enum class Type : std::uint8_t { f32, f64, f16, bf16, e4m3, e5m2, i8, i32 };
@@ -44,8 +46,7 @@ struct Operand {
     bool indirect = false;  ///< `data` is the address of a pointer to the data (batches)
 };
 
-inline constexpr int sketch_size = 16;
-inline constexpr int max_rows = 16;  ///< selected rows of an operand
+inline constexpr int max_rows = max_selected_rows;
 inline constexpr int sample_size = 32;
 
 struct RowResult {
@@ -88,7 +89,6 @@ struct Slot {
     std::uint64_t sample;    ///< hash of the weight's sample, Job::weight
     SideResult side[2];      ///< result and input
     std::int32_t values;     ///< floats behind this struct: the last row's first ones
-    std::int32_t unused;
 };
 
 /// In pinned host memory, before the slots.

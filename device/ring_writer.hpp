@@ -87,8 +87,7 @@ ORCH_DEVICE void write_payload(const Job& job, const Shared& shared, int thread,
     if (shared.result[0].selected == 0 || values < 0) values = 0;
     auto* first = reinterpret_cast<float*>(slot + 1);
     if (thread < values) {
-        const std::uint64_t base =
-            o.indirect ? *reinterpret_cast<const std::uint64_t*>(o.data) : o.data;
+        const std::uint64_t base = base_of(o);
         const std::int64_t size = size_of(o.type);
         for (std::int64_t c = thread; c < values; c += block_threads) {
             const std::int64_t at = (o.rows - 1) * o.row_stride + c * o.col_stride;
@@ -101,7 +100,6 @@ ORCH_DEVICE void write_payload(const Job& job, const Shared& shared, int thread,
     slot->run = shared.run;
     slot->sample = shared.sample;
     slot->values = static_cast<std::int32_t>(values);
-    slot->unused = 0;
 }
 
 }  // namespace orch::device

@@ -1,10 +1,8 @@
 // info: what a trace holds, and whether it holds all of it.
-#include <fmt/format.h>
-
 #include <ostream>
 
 #include "analyzer/cli/commands.hpp"
-#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/each_file.hpp"
 #include "analyzer/cli/index_option.hpp"
 #include "analyzer/cli/open_trace.hpp"
 #include "analyzer/info/info_print.hpp"
@@ -25,32 +23,19 @@ TraceSummary summary_of(const std::string& path, const std::optional<ModelIndex>
 }
 
 int info(const InfoOptions& options, Context& context) {
-    const bool as_json = options.format == "json";
     const Paint paint{context.color};
     const std::optional<ModelIndex> index = index_of_option(options.index);
-    int code = exit_ok;
-    nlohmann::ordered_json document{{"schema_version", info_schema_version},
-                                    {"files", nlohmann::ordered_json::array()}};
-    bool first = true;
-    for (const std::string& path : options.traces) {
-        try {
-            const TraceSummary summary = summary_of(path, index);
-            if (as_json) {
-                document["files"].push_back(info_json(summary));
-            } else {
-                context.out << (first ? "" : "\n") << info_text(summary, paint);
-                first = false;
-            }
-        } catch (const UnreadableFile& error) {
-            context.err << "orchtrace: " << printable(error.what()) << std::endl;
-            document["files"].push_back({{"path", path}, {"error", error.what()}});
-            code = exit_unusable;
-        }
+    if (options.format == "json") {
+        return show_each_file_as_json(
+            options.traces, info_schema_version, context,
+            [&](const std::string& path) { return info_json(summary_of(path, index)); });
     }
-    // A path need not be UTF-8; a document that cannot be written helps nobody.
-    using Handler = nlohmann::ordered_json::error_handler_t;
-    if (as_json) context.out << document.dump(2, ' ', false, Handler::replace) << '\n';
-    return code;
+    bool first = true;
+    return show_each_file(options.traces, context, [&](const std::string& path) {
+        const std::string text = info_text(summary_of(path, index), paint);
+        context.out << (first ? "" : "\n") << text;
+        first = false;
+    });
 }
 
 Run add_options(CLI::App& app) {

@@ -1,10 +1,8 @@
 // stats: what the logged values are like, and which of them are garbage.
-#include <fmt/format.h>
-
 #include <ostream>
 
 #include "analyzer/cli/commands.hpp"
-#include "analyzer/cli/exit_codes.hpp"
+#include "analyzer/cli/each_file.hpp"
 #include "analyzer/cli/open_trace.hpp"
 #include "analyzer/stats/stats_print.hpp"
 
@@ -30,36 +28,26 @@ FileStats stats_of_file(const std::string& path, const StatsOptions& options) {
 }
 
 int stats(const Options& options, Context& context) {
-    int code = exit_ok;
-    nlohmann::ordered_json document{{"schema_version", stats_schema_version},
-                                    {"files", nlohmann::ordered_json::array()}};
+    if (options.format == "json") {
+        return show_each_file_as_json(options.traces, stats_schema_version, context,
+                                      [&](const std::string& path) {
+                                          return stats_json(stats_of_file(path, options.stats));
+                                      });
+    }
     if (options.format == "csv") context.out << stats_csv_title();
     bool first = true;
-    for (const std::string& path : options.traces) {
-        try {
-            const FileStats found = stats_of_file(path, options.stats);
-            if (options.format == "json") {
-                document["files"].push_back(stats_json(found));
-            } else if (options.format == "csv") {
-                context.out << stats_csv(found);
-            } else if (options.garbage) {
-                context.out << garbage_text(found);
-            } else {
-                context.out << (first ? "" : "\n")
-                            << stats_text(found, options.view, Paint{context.color});
-            }
-            first = false;
-        } catch (const UnreadableFile& error) {
-            context.err << "orchtrace: " << printable(error.what()) << std::endl;
-            document["files"].push_back({{"path", path}, {"error", error.what()}});
-            code = exit_unusable;
+    return show_each_file(options.traces, context, [&](const std::string& path) {
+        const FileStats found = stats_of_file(path, options.stats);
+        if (options.format == "csv") {
+            context.out << stats_csv(found);
+        } else if (options.garbage) {
+            context.out << garbage_text(found);
+        } else {
+            context.out << (first ? "" : "\n")
+                        << stats_text(found, options.view, Paint{context.color});
         }
-    }
-    using Handler = nlohmann::ordered_json::error_handler_t;
-    if (options.format == "json") {
-        context.out << document.dump(2, ' ', false, Handler::replace) << '\n';
-    }
-    return code;
+        first = false;
+    });
 }
 
 Run add_options(CLI::App& app) {

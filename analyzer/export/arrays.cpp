@@ -81,11 +81,6 @@ std::vector<double> read_sidecar(const std::filesystem::path& trace, const Sidec
     return values;
 }
 
-bool has_values(RecordKind kind) {
-    return kind == RecordKind::log || kind == RecordKind::checkpoint || kind == RecordKind::gemm ||
-           kind == RecordKind::row || kind == RecordKind::copy;
-}
-
 struct Member {
     std::string_view name;
     std::vector<const Entry*> entries;

@@ -117,7 +117,8 @@ FamilyCollector::Place FamilyCollector::add_member(std::string_view name) {
     return {family, families_[family].records_of.size() - 1};
 }
 
-FamilyCollector::Place FamilyCollector::place_of(StringId checkpoint) {
+FamilyCollector::Place FamilyCollector::place_of(const Entry& entry) {
+    const StringId checkpoint = entry.checkpoint;
     const auto known = by_checkpoint_.find(checkpoint);
     if (known != by_checkpoint_.end()) return known->second;
     const std::string_view own = trace_.string(checkpoint);
@@ -131,20 +132,20 @@ FamilyCollector::Place FamilyCollector::place_of(StringId checkpoint) {
         if (is_new) found->second = add_member(name);
         place = found->second;
     }
+    // Products and copies take their numbers from one counter: neither has all of them.
+    if (entry.kind == RecordKind::copy) thinned_.insert({"copy.#", "gemm.#"});
     by_checkpoint_.emplace(checkpoint, place);
     return place;
 }
 
 void FamilyCollector::add(const Entry& entry, std::string_view kind) {
-    const Place place = place_of(entry.checkpoint);
+    const Place place = place_of(entry);
     Collected& collected = families_[place.family];
     CheckpointFamily& family = collected.family;
     if (entry.kind == RecordKind::row) {
         ++family.rows;
         return;
     }
-    // Products and copies take their numbers from one counter: neither has all of them.
-    if (entry.kind == RecordKind::copy) thinned_.insert({"copy.#", "gemm.#"});
     const bool first = family.records == 0;
     family.first_token = first ? entry.token_idx : std::min(family.first_token, entry.token_idx);
     family.last_token = first ? entry.token_idx : std::max(family.last_token, entry.token_idx);

@@ -71,7 +71,7 @@ class FamilyCollector {
         std::size_t member = 0;
     };
 
-    Place place_of(StringId checkpoint);
+    Place place_of(const Entry& entry);
     Place add_member(std::string_view name);
     std::size_t find_family(std::string_view name);
     CheckpointFamily finish(const Collected& collected) const;
@@ -82,7 +82,7 @@ class FamilyCollector {
     std::unordered_map<std::string, std::size_t> by_pattern_;
     std::unordered_map<StringId, Place> by_checkpoint_;
     std::unordered_map<std::string_view, Place> given_;  ///< by given name: of many checkpoints
-    std::unordered_set<std::string> thinned_;  ///< patterns of which members were given names
+    std::unordered_set<std::string> thinned_;  ///< patterns that do not have all their numbers
 };
 
 /// What two shapes have in common: "[20,128]" and "[1,128]" -> "[*,128]".

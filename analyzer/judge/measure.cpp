@@ -166,6 +166,12 @@ double error_of(const Proof& proof) {
     return std::max(proof.error, proof.worst / one_row);
 }
 
+std::int64_t first_position_in_b(const EngineTrace& b, int engine_pass, const PassPair& pass) {
+    const std::int64_t own = b.passes[static_cast<std::size_t>(engine_pass)].first_position;
+    if (pass.b < 0) return own;
+    return own + pass.first_position - b.passes[static_cast<std::size_t>(pass.b)].first_position;
+}
+
 Measurer::Measurer(const Alignment& alignment)
     : alignment_{alignment}, parser_a_{*alignment.a->trace}, parser_b_{*alignment.b->trace} {
     for (const Site& site : alignment.sites)
@@ -178,11 +184,7 @@ PositionRange Measurer::range(bool of_b, int engine_pass, const PassPair& pass) 
     const EngineTrace& engine = of_b ? *alignment_.b : *alignment_.a;
     if (engine_pass < 0) return {};
     const Pass& own = engine.passes[static_cast<std::size_t>(engine_pass)];
-    std::int64_t first = own.first_position;
-    if (of_b && pass.b >= 0)  // an engine that counts rows is placed by the reference
-        first +=
-            pass.first_position - engine.passes[static_cast<std::size_t>(pass.b)].first_position;
-    return {first, own.tokens};
+    return {of_b ? first_position_in_b(engine, engine_pass, pass) : own.first_position, own.tokens};
 }
 
 /// The same numbers of the same type with another hash stand in other rows.

@@ -83,6 +83,10 @@ struct PositionRange {
     std::int64_t tokens = 0;
 };
 
+/// Position of the first row of one of b's own passes, which the reference places: b may count
+/// rows.
+std::int64_t first_position_in_b(const EngineTrace& b, int engine_pass, const PassPair& pass);
+
 /// Reads the numbers of passes, on demand; one per thread.
 class Measurer {
   public:

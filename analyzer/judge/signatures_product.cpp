@@ -9,22 +9,9 @@
 namespace orch {
 namespace {
 
-/// In the order of their first products; chunks of a prompt multiply one weight several times.
-std::vector<const Weight*> weights_of(const EngineTrace& engine,
-                                      const std::vector<std::size_t>& products) {
-    std::vector<const Weight*> weights;
-    for (const std::size_t product : products) {
-        const int weight = engine.products[product].weight;
-        if (weight < 0) return {};
-        const Weight* own = &engine.weights[static_cast<std::size_t>(weight)];
-        if (std::find(weights.begin(), weights.end(), own) == weights.end()) weights.push_back(own);
-    }
-    return weights;
-}
-
 const WeightRecord* weight_of(const EngineTrace& engine, const std::vector<std::size_t>& products) {
     const auto weights = weights_of(engine, products);
-    return weights.size() == 1 ? &weights.front()->record : nullptr;
+    return weights.size() == 1 && weights.front() != nullptr ? &weights.front()->record : nullptr;
 }
 
 bool near(double a, double b, double size, double tolerance) {
@@ -71,7 +58,7 @@ std::optional<Finding> find_other_part(const Alignment& alignment, const Product
     const auto& weights = alignment.a->weights;
     Sketch rest = *b->sketch;
     for (const Weight* part : parts) {
-        if (!part->record.sketch) return {};
+        if (part == nullptr || !part->record.sketch) return {};
         rest = subtracted(rest, *part->record.sketch);
     }
     for (const Weight* part : parts) {
@@ -307,7 +294,7 @@ std::optional<Finding> find_part_fault(const Suspect& suspect) {
             *most - *least <= tolerance && std::abs(factor * factor - square) <= 4 * tolerance;
         if (!one_factor || std::abs(factor - 1) < 0.02) continue;
         const auto weights = weights_of(*suspect.alignment->a, suspect.product->pair->a);
-        if (part >= weights.size()) continue;
+        if (part >= weights.size() || weights[part] == nullptr) continue;
         const Part name = weights[part]->role.part;
         Finding found = finding(
             std::abs(factor) < 0.02 ? "zeros"

@@ -117,6 +117,7 @@ struct Growth {
 Growth growth_of(const PassData& pass, const std::string& label, const MatrixPair& addend) {
     const auto embedding = pass.stream.find(-1);
     if (embedding == pass.stream.end()) return {};
+    const std::vector<const MatrixPair*> addends = addends_before(pass, label);
     std::vector<double> growth;
     std::vector<double> noise;
     for (const RowPair& row : addend.rows) {
@@ -125,7 +126,7 @@ Growth growth_of(const PassData& pass, const std::string& label, const MatrixPai
             !row.b.sketch)
             continue;
         Sketch stream = *start->second.sketch;
-        for (const MatrixPair* earlier : addends_before(pass, label))
+        for (const MatrixPair* earlier : addends)
             if (const auto more = row_of(*earlier, row.position)) stream = added(stream, *more);
         const double before = squared(stream);
         const double after = std::max(squared(added(stream, *row.a.sketch)), 1e-300);
@@ -136,8 +137,57 @@ Growth growth_of(const PassData& pass, const std::string& label, const MatrixPai
     return {median(growth), median(noise)};
 }
 
-/// Behind a wrong norm the residual stream is right, and the next norm reads what the products in
-/// between say; behind a wrong stream it is not.
+/// The reference's results of v, alone or as a part of a fused product.
+std::map<std::int64_t, RowDigest> values_of(const Alignment& alignment, const PassData& pass,
+                                            int layer) {
+    std::map<std::int64_t, RowDigest> values;
+    for (const SiteData& site : pass.sites)
+        for (const ProductData& product : site.products) {
+            if (product.role.layer != layer) continue;
+            if (product.role.part == Part::v)
+                for (const RowPair& row : product.y.rows)
+                    values.emplace(row.position, row.a);
+            const std::vector<const Weight*> weights = weights_of(*alignment.a, product.pair->a);
+            for (std::size_t part = 0; part < std::min(weights.size(), product.y.parts_a.size());
+                 ++part) {
+                if (weights[part] == nullptr || weights[part]->role.part != Part::v) continue;
+                for (std::size_t row = 0; row < product.y.rows.size(); ++row)
+                    values.emplace(product.y.rows[row].position, product.y.parts_a[part][row]);
+            }
+        }
+    return values;
+}
+
+/// Where the other engine's chunks of a pass begin.
+std::vector<std::int64_t> chunks_of(const Alignment& alignment, int number) {
+    const PassPair& pass = alignment.passes[static_cast<std::size_t>(number)];
+    std::vector<std::int64_t> chunks;
+    if (pass.b < 0) return chunks;
+    for (const int chunk : pass.chunks_b)
+        chunks.push_back(first_position_in_b(*alignment.b, chunk, pass));
+    return chunks;
+}
+
+void add_digits(Digits& to, const Digits& from) {
+    to.most = std::max(to.most, from.most);
+    to.samples += from.samples;
+}
+
+}  // namespace
+
+std::vector<const Weight*> weights_of(const EngineTrace& engine,
+                                      const std::vector<std::size_t>& products) {
+    std::vector<const Weight*> weights;
+    for (const std::size_t product : products) {
+        const int weight = engine.products[product].weight;
+        const Weight* own =
+            weight < 0 ? nullptr : &engine.weights[static_cast<std::size_t>(weight)];
+        if (own == nullptr || std::find(weights.begin(), weights.end(), own) == weights.end())
+            weights.push_back(own);
+    }
+    return weights;
+}
+
 std::optional<bool> persists_in(const PassData& pass, const std::string& label, double error) {
     bool found = false;
     const SiteData* next = nullptr;
@@ -186,54 +236,6 @@ std::optional<bool> persists_in(const PassData& pass, const std::string& label, 
     // The norm's weights differ between features, so the direction is right to a tenth or so.
     return left > 0.4 * before && left > 1e-5;
 }
-
-/// The reference's results of v, alone or as a part of a fused product.
-std::map<std::int64_t, RowDigest> values_of(const Alignment& alignment, const PassData& pass,
-                                            int layer) {
-    std::map<std::int64_t, RowDigest> values;
-    for (const SiteData& site : pass.sites)
-        for (const ProductData& product : site.products) {
-            if (product.role.layer != layer) continue;
-            if (product.role.part == Part::v)
-                for (const RowPair& row : product.y.rows)
-                    values.emplace(row.position, row.a);
-            std::vector<int> weights;  // in the order of the parts
-            for (const std::size_t index : product.pair->a) {
-                const int weight = alignment.a->products[index].weight;
-                if (std::find(weights.begin(), weights.end(), weight) == weights.end())
-                    weights.push_back(weight);
-            }
-            for (std::size_t part = 0; part < std::min(weights.size(), product.y.parts_a.size());
-                 ++part) {
-                const int weight = weights[part];
-                if (weight < 0 ||
-                    alignment.a->weights[static_cast<std::size_t>(weight)].role.part != Part::v)
-                    continue;
-                for (std::size_t row = 0; row < product.y.rows.size(); ++row)
-                    values.emplace(product.y.rows[row].position, product.y.parts_a[part][row]);
-            }
-        }
-    return values;
-}
-
-/// Where the other engine's chunks of a pass begin.
-std::vector<std::int64_t> chunks_of(const Alignment& alignment, int number) {
-    const PassPair& pass = alignment.passes[static_cast<std::size_t>(number)];
-    std::vector<std::int64_t> chunks;
-    if (pass.b < 0) return chunks;
-    const std::int64_t first = alignment.b->passes[static_cast<std::size_t>(pass.b)].first_position;
-    for (const int chunk : pass.chunks_b)
-        chunks.push_back(pass.first_position - first +
-                         alignment.b->passes[static_cast<std::size_t>(chunk)].first_position);
-    return chunks;
-}
-
-void add_digits(Digits& to, const Digits& from) {
-    to.most = std::max(to.most, from.most);
-    to.samples += from.samples;
-}
-
-}  // namespace
 
 std::vector<const SuspectRow*> Suspect::off_rows() const {
     std::vector<const SuspectRow*> result;

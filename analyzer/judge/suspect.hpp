@@ -81,6 +81,15 @@ struct SuspectPlace {
     const ProductReading* product = nullptr;  ///< null: the bracket before the site, or a tensor
 };
 
+/// Of the parts of a result, in their order: null for each product of no weight. Chunks of a prompt
+/// multiply one weight several times.
+std::vector<const Weight*> weights_of(const EngineTrace& engine,
+                                      const std::vector<std::size_t>& products);
+
+/// Behind a wrong norm the residual stream is right, and the next norm reads what the products in
+/// between say; behind a wrong stream it is not. None: it cannot be told of an error of that size.
+std::optional<bool> persists_in(const PassData& pass, const std::string& label, double error);
+
 Suspect build_suspect(const Alignment& alignment, const SuspectPlace& place,
                       const std::vector<std::vector<SiteReading>>& readings, Measurer& measurer,
                       const FlowOptions& options);

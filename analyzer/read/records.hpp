@@ -102,6 +102,12 @@ struct PassRecord {
     std::string kv_dtype;  ///< of the cache, where the engine shows it
 };
 
+/// Whether records of that kind may have values.
+inline bool has_values(RecordKind kind) {
+    return kind == RecordKind::log || kind == RecordKind::checkpoint || kind == RecordKind::gemm ||
+           kind == RecordKind::row || kind == RecordKind::copy;
+}
+
 /// Parses lines of a trace. One per thread. What a line lacks stays at its default: a reader of
 /// foreign files cannot insist. The index pass looks at a line's structure only: a number that is
 /// none is found here. The record is then empty, and problem() says why.

@@ -5,50 +5,21 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 
+#include "analyzer/align/load_engine.hpp"
 #include "analyzer/util/text.hpp"
 #include "analyzer/weights/model_index.hpp"
 
 namespace orch {
 namespace {
 
-/// A file, one of its runs, and what there is to say about the choice.
-struct Source {
-    std::unique_ptr<Trace> trace;
-    EngineTrace engine;
-    std::vector<std::string> notes;
-};
-
-Source open(const std::string& path, std::size_t run, const ModelIndex* index) {
-    Source source;
-    source.trace = std::make_unique<Trace>(path);
-    TraceSummary summary = summarize(*source.trace);
-    const std::size_t count = std::min(summary.runs.size(), source.trace->runs().size());
-    if (count == 0) {
-        throw UnreadableFile(fmt::format("{}: no record in it; is it a trace?", path));
-    }
-    if (run > count) {
-        throw std::invalid_argument(
-            fmt::format("{} holds {}: there is no run {}", path, counted(count, "run"), run));
-    }
-    const std::size_t chosen = run == 0 ? count - 1 : run - 1;
-    if (run == 0 && count > 1) {
-        source.notes.push_back(fmt::format("{} holds {}; this is about the last (--run chooses)",
-                                           path, counted(count, "run")));
-    }
-    source.engine = read_engine(*source.trace, source.trace->runs()[chosen],
-                                std::move(summary.runs[chosen]), index);
-    return source;
-}
-
 /// What tells a file from others: its name, with its folder where names are the same.
-std::string label_of(const Source& source, const std::vector<Source>& all) {
+std::string label_of(const LoadedEngine& source, const std::vector<LoadedEngine>& all) {
     const std::filesystem::path path{source.engine.path};
     const bool is_unique =
-        1 == std::count_if(all.begin(), all.end(), [&](const Source& other) {
+        1 == std::count_if(all.begin(), all.end(), [&](const LoadedEngine& other) {
             return std::filesystem::path{other.engine.path}.stem() == path.stem();
         });
     const std::string folder = path.parent_path().filename().string();
@@ -57,12 +28,12 @@ std::string label_of(const Source& source, const std::vector<Source>& all) {
 }
 
 /// Two traces of one team must not read alike.
-void tell_apart(std::vector<Source>& sources) {
+void tell_apart(std::vector<LoadedEngine>& sources) {
     std::map<std::string, int> count;
-    for (const Source& source : sources)
+    for (const LoadedEngine& source : sources)
         ++count[source.engine.team];
     std::map<std::string, int> taken;
-    for (Source& source : sources) {
+    for (LoadedEngine& source : sources) {
         std::string& team = source.engine.team;
         const bool shared = count[team] > 1;
         if (team.empty()) team = "an unnamed engine";
@@ -72,10 +43,10 @@ void tell_apart(std::vector<Source>& sources) {
     }
 }
 
-std::string team_of(const std::vector<Source>& sources, const std::string& wanted) {
+std::string team_of(const std::vector<LoadedEngine>& sources, const std::string& wanted) {
     if (wanted.empty()) return sources.front().engine.team;
     std::vector<std::string> teams;
-    for (const Source& source : sources) {
+    for (const LoadedEngine& source : sources) {
         const std::string& team = source.engine.team;
         if (team == wanted || source.engine.path == wanted || team.starts_with(wanted + " "))
             return team;
@@ -93,8 +64,8 @@ void count_weights(const Alignment& alignment, PairReport& pair) {
     }
 }
 
-std::size_t run_of(const ComparisonRequest& request, std::size_t trace) {
-    if (request.runs.empty()) return 0;
+std::optional<std::size_t> run_of(const ComparisonRequest& request, std::size_t trace) {
+    if (request.runs.empty()) return {};
     return request.runs.size() == 1 ? request.runs.front() : request.runs[trace];
 }
 
@@ -109,21 +80,21 @@ Report compare_traces(const ComparisonRequest& request) {
         request.index.empty() ? std::nullopt : std::optional{read_index(request.index)};
     const ModelIndex* names = index ? &*index : nullptr;
 
-    std::vector<Source> sources;
+    std::vector<LoadedEngine> sources;
     for (std::size_t i = 0; i < request.traces.size(); ++i)
-        sources.push_back(open(request.traces[i], run_of(request, i), names));
+        sources.push_back(load_engine(request.traces[i], run_of(request, i), names));
     tell_apart(sources);
     const std::string baseline = team_of(sources, request.baseline);
 
     // From here on no engine moves: alignments point to them.
     std::vector<const EngineTrace*> engines;
     engines.reserve(sources.size());
-    for (const Source& source : sources)
+    for (const LoadedEngine& source : sources)
         engines.push_back(&source.engine);
-    std::optional<Source> again;
+    std::optional<LoadedEngine> again;
     std::optional<Alignment> floor;
     if (!request.floor.empty()) {
-        again.emplace(open(request.floor, 0, names));
+        again.emplace(load_engine(request.floor, {}, names));
         floor = align(*engines[0], again->engine);
         if (!floor->not_comparable.empty()) {
             throw std::invalid_argument(
@@ -141,7 +112,7 @@ Report compare_traces(const ComparisonRequest& request) {
     for (std::size_t i = 0; i + 1 < engines.size(); ++i) {
         PairReport pair = judge(all[i], floor ? &*floor : nullptr, request.judge);
         count_weights(all[i], pair);
-        for (const Source* source : {&sources[0], &sources[i + 1]})
+        for (const LoadedEngine* source : {&sources[0], &sources[i + 1]})
             pair.notes.insert(pair.notes.end(), source->notes.begin(), source->notes.end());
         pairs.push_back(std::move(pair));
     }

@@ -12,7 +12,7 @@ struct ComparisonRequest {
     std::vector<std::string> traces;  ///< the first is the reference
     std::string floor;                ///< a second run of the reference; empty: none
     std::string index;                ///< names for nameless weights; empty: none
-    /// Which run of each file, counted from 1; 0: the last. One number stands for all.
+    /// Which run of each file, counted from 1. One number stands for all; empty: the last.
     std::vector<std::size_t> runs;
     std::string baseline;  ///< team or path to which the nearest is named; empty: the reference
     JudgeOptions judge;

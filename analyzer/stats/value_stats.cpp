@@ -202,11 +202,6 @@ class Grouping {
     std::unordered_map<StringId, std::optional<StringId>> known_;
 };
 
-bool has_values(RecordKind kind) {
-    return kind == RecordKind::log || kind == RecordKind::checkpoint || kind == RecordKind::gemm ||
-           kind == RecordKind::row || kind == RecordKind::copy;
-}
-
 Partial stats_of(const Trace& trace, std::span<const Entry> entries, const StatsOptions& options) {
     Partial partial;
     RecordParser parser{trace};

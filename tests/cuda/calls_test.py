@@ -3,8 +3,6 @@
 ctypes (dlopen and dlsym, as Python engines do), and says what it computed; its trace must say the same."""
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/support"), str(ROOT / "tests/docs")]
-from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402
+from checks import (SKIPPED, Skipped, case, check, check_counts, clean_environment, equal,  # noqa: E402
+                    run_cases_with)
 
 try:
     import numpy as np
@@ -35,7 +34,7 @@ class Bench:
     def run(self, script, traced=True, **env):
         self.made += 1
         trace = self.dir / f"{self.made}.jsonl"
-        full = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_", "FAKE_"))}
+        full = clean_environment("FAKE_")
         full |= {"FAKE_CUDA_KERNELS": self.args.kernels, "FAKE_CUDA_JOURNAL": str(self.dir / f"{self.made}.journal")}
         if traced:
             full |= {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace), "ORCH_LOG_TEAM": "calls",
@@ -185,27 +184,8 @@ def main():
     args = ap.parse_args()
     if np is None:
         print("skipped: this Python has no numpy")
-        return 77
-    bench = Bench(args)
-    passed = failed = skipped = 0
-    for name, function in CASES.items():
-        if args.cases and name not in args.cases:
-            continue
-        try:
-            function(bench)
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}")
-        except Skipped as why:
-            skipped += 1
-            print(f"skipped {name}: {why}")
-        else:
-            passed += 1
-            print(f"ok {name}")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    if not failed:
-        shutil.rmtree(bench.dir)
-    return 1 if failed else 0
+        return SKIPPED
+    return run_cases_with(Bench(args), args.cases)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ its tokens with and without us, and its trace against the CPU build's. No GPU is
 of one."""
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/support"))
-from checks import CASES, Failure, case, check, check_counts, equal  # noqa: E402
+from checks import SKIPPED, case, check, check_counts, clean_environment, equal, run_cases_with  # noqa: E402
 
 ENGINES, INSTALLED = ROOT / "scripts/engines", ROOT / ".cache/engines"
 PROMPT, STEPS, LIMIT = "The quick brown fox", 8, 240
@@ -34,7 +33,7 @@ class Bench:
         """(tokens, records, calls of the journal, path of the trace)"""
         self.made += 1
         trace, journal = self.dir / f"{self.made}.jsonl", self.dir / f"{self.made}.journal"
-        full = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_", "FAKE_", "GGML_"))}
+        full = clean_environment("FAKE_", "GGML_")
         if traced:
             full |= {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace), "ORCH_LOG_TEAM": script}
         if script == "llama.cpp-cuda":
@@ -113,28 +112,13 @@ def main():
     engine = INSTALLED / "llama.cpp-cuda/node_modules/@node-llama-cpp/linux-x64-cuda"
     if shutil.which("node") is None or not engine.exists():
         print("skipped: the CUDA build of llama.cpp is not installed: run scripts/deps")
-        return 77
+        return SKIPPED
     try:
         bench = Bench(args)
     except subprocess.CalledProcessError:
         print("skipped: no model can be made: this Python has no numpy")
-        return 77
-    passed = failed = 0
-    for name, function in CASES.items():
-        if args.cases and name not in args.cases:
-            continue
-        try:
-            function(bench)
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}")
-        else:
-            passed += 1
-            print(f"ok {name}")
-    print(f"{passed} passed, {failed} failed")
-    if not failed:
-        shutil.rmtree(bench.dir)
-    return 1 if failed else 0
+        return SKIPPED
+    return run_cases_with(bench, args.cases)
 
 
 if __name__ == "__main__":

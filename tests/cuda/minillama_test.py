@@ -4,9 +4,7 @@ the stand-in's journal, against llama.cpp, and against what the engine prints wi
 plumbing holds, and nothing of a GPU; with --hardware the same is asked of one (scripts/gpu-check)."""
 import argparse
 import json
-import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -14,11 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "tests/support"), str(ROOT / "tests/docs")]
-from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402
+sys.path += [str(ROOT / folder) for folder in ("tests/support", "tests/docs", "tests/apps/minillama")]
+import weights  # noqa: E402
+from checks import (SKIPPED, Failure, Skipped, case, check, check_counts, clean_environment,  # noqa: E402
+                    equal, run_cases_with)
 from document import Conformity, Document  # noqa: E402
 
-PYTHON = "/usr/bin/python3"
 ENGINES = ROOT / "scripts/engines"
 LAYERS, PRODUCTS, FUSED_PRODUCTS = 4, 7 * 4 + 1, 4 * 4 + 1
 PROMPT = "The quick brown fox"
@@ -31,23 +30,15 @@ class Bench:
     def __init__(self, args):
         self.args = args
         self.dir = Path(tempfile.mkdtemp(prefix="minillama."))
-        model = self.dir / "model"
-        subprocess.run([PYTHON, ENGINES / "make_model.py", "--preset", "tiny", "--out", model], check=True)
-        self.gguf = model / "model.gguf"
-        c = json.loads((model / "config.json").read_text())
-        tensors = (model / "model.safetensors").read_bytes()
-        (header,) = struct.unpack("<Q", tensors[:8])
-        self.weights = self.dir / "weights.bin"
-        self.weights.write_bytes(struct.pack("<6i", c["num_hidden_layers"], c["hidden_size"], c["num_attention_heads"],
-                                             c["num_key_value_heads"], c["intermediate_size"], c["vocab_size"])
-                                 + tensors[8 + header:])
+        self.weights = weights.make(self.dir / "model")
+        self.gguf = self.weights.with_name("model.gguf")
         self.made = 0
 
     def run(self, *words, traced=True, steps=STEPS, **env):
         """(what it printed, its trace, the stand-in's journal)"""
         self.made += 1
         trace, journal = self.dir / f"{self.made}.jsonl", self.dir / f"{self.made}.journal"
-        full = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_", "FAKE_", "MINILLAMA_"))}
+        full = clean_environment("FAKE_", "MINILLAMA_")
         full |= {"LD_LIBRARY_PATH": self.args.fakes or self.args.hardware}
         if self.args.fakes:
             full |= {"FAKE_CUDA_KERNELS": self.args.kernels, "FAKE_CUDA_JOURNAL": str(journal)}
@@ -68,7 +59,7 @@ class Bench:
         if shutil.which("node") is None or not (ROOT / ".cache/engines/llama.cpp/node_modules").exists():
             raise Skipped("llama.cpp is not installed: run scripts/deps")
         trace = self.dir / "llama.jsonl"
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "LD_"))}
+        env = clean_environment()
         done = subprocess.run(["node", ENGINES / "llama.cpp/run.mjs", "--model", self.gguf, "--prompt", PROMPT,
                                "--generate", str(STEPS), "--threads", "1"], text=True, capture_output=True,
                               timeout=LIMIT, env=env | {"LD_PRELOAD": self.args.library, "ORCH_LOG_FILE": str(trace),
@@ -179,10 +170,10 @@ def weights_are_written_once_and_products_proved(bench):
     for words in ([], ["--graphs"], ["--precision", "bf16"]):
         _, trace, _ = bench.run(*words)
         records = bench.records(trace)
-        weights = of_kind(records, "weight")
-        equal(len(weights), PRODUCTS, "weights")
+        written = of_kind(records, "weight")
+        equal(len(written), PRODUCTS, "weights")
         gemms = of_kind(records, "gemm")
-        equal({g["weight"] for g in gemms}, {w["weight"] for w in weights}, "weights that products name")
+        equal({g["weight"] for g in gemms}, {w["weight"] for w in written}, "weights that products name")
         proved = [g for g in gemms if "proof" in g]
         equal(len(proved), len(gemms), "products that are proved")
         worst = max(max(g["proof"]["error"], g["proof"]["worst"]) for g in proved)
@@ -269,26 +260,8 @@ def main():
         bench = Bench(args)
     except subprocess.CalledProcessError:
         print("skipped: no model can be made: this Python has no numpy")
-        return 77
-    passed = failed = skipped = 0
-    for name, function in CASES.items():
-        if args.cases and name not in args.cases:
-            continue
-        try:
-            function(bench)
-        except Failure as failure:
-            failed += 1
-            print(f"FAIL {name}: {failure}")
-        except Skipped as why:
-            skipped += 1
-            print(f"skipped {name}: {why}")
-        else:
-            passed += 1
-            print(f"ok {name}")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    if not failed:
-        shutil.rmtree(bench.dir)
-    return 1 if failed else 0
+        return SKIPPED
+    return run_cases_with(bench, args.cases)
 
 
 if __name__ == "__main__":

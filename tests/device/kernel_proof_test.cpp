@@ -65,6 +65,26 @@ Product product(std::int64_t rows, std::int64_t inputs, std::int64_t outputs) {
     return p;
 }
 
+/// Of y, with the projection that the kernel made of x.
+Proof kernel_proof(const MatrixView& y, const MatrixView& x, const Buffer& w,
+                   std::int64_t first_position = 0, unsigned seed = 0) {
+    const KernelProbes probes(w);
+    Job job;
+    job.side[0] = operand_of(y);
+    job.side[1] = operand_of(x);
+    job.probes = probes.address();
+    job.first_position = first_position;
+    const Record record = run_job(job, seed);
+    Projection projection;
+    to_projection(record.slot.side[1], projection);
+    projection.probes = {reinterpret_cast<const float*>(probes.address()), w.view.rows,
+                         w.view.cols};
+    Proof proof;
+    EXPECT_TRUE(
+        prove(projection, decoded(record, job, 1, false), decoded(record, job, 0), 1, proof));
+    return proof;
+}
+
 TEST(KernelProof, AgreesWithTheProofOfTheCpu) {
     for (std::int64_t rows : {1, 3, 15, 16, 300}) {
         for (bool wrong : {false, true}) {
@@ -74,21 +94,10 @@ TEST(KernelProof, AgreesWithTheProofOfTheCpu) {
                 float& element = *reinterpret_cast<float*>(p.y.memory.data() + (rows * 90 - 7) * 4);
                 element += 1;
             }
-            const KernelProbes probes(p.w);
-            Job job;
-            job.side[0] = operand_of(p.y.view);
-            job.side[1] = operand_of(p.x.view);
-            job.probes = probes.address();
-            job.first_position = 4;  // of sign -
-            const Record record = run_job(job);
-            Projection projection;
-            to_projection(record.slot.side[1], projection);
-            projection.probes = {reinterpret_cast<const float*>(probes.address()), 90, 500};
-            Proof proof;
-            ASSERT_TRUE(prove(projection, decoded(record, job, 1, false), decoded(record, job, 0),
-                              1, proof));
+            constexpr std::int64_t of_sign_minus = 4;
+            const Proof proof = kernel_proof(p.y.view, p.x.view, p.w, of_sign_minus);
             const OwnProbes own = probes_of(p.w);
-            const Proof wanted = *proof_of(p.x, own.probes, p.y, 1, 4);
+            const Proof wanted = *proof_of(p.x, own.probes, p.y, 1, of_sign_minus);
             EXPECT_EQ(proof.count, wanted.count);
             EXPECT_NEAR(proof.error, wanted.error, 1e-6);
             EXPECT_NEAR(proof.worst, wanted.worst, 1e-6);
@@ -106,18 +115,7 @@ TEST(KernelProof, HoldsInEveryShape) {
     for (Shape of_x : {Shape{1, 5}, {1, 9000}, {2, 4097}, {20, 5000}, {70, 33}, {1100, 96}}) {
         SCOPED_TRACE(std::to_string(of_x.rows) + "x" + std::to_string(of_x.cols));
         const Product p = product(of_x.rows, of_x.cols, 40);
-        const KernelProbes probes(p.w);
-        Job job;
-        job.side[0] = operand_of(p.y.view);
-        job.side[1] = operand_of(p.x.view);
-        job.probes = probes.address();
-        const Record record = run_job(job, 5);
-        Projection projection;
-        to_projection(record.slot.side[1], projection);
-        projection.probes = {reinterpret_cast<const float*>(probes.address()), 40, of_x.cols};
-        Proof proof;
-        ASSERT_TRUE(
-            prove(projection, decoded(record, job, 1, false), decoded(record, job, 0), 1, proof));
+        const Proof proof = kernel_proof(p.y.view, p.x.view, p.w, 0, 5);
         EXPECT_LT(proof.error, 2e-6);
         EXPECT_LT(proof.worst, 2e-6);
     }
@@ -125,21 +123,9 @@ TEST(KernelProof, HoldsInEveryShape) {
 
 TEST(KernelProof, OfTransposedOperandsIsTheSame) {
     const Product p = product(50, 200, 60);
-    const KernelProbes probes(p.w);
     Buffer x = p.x;
     store(x, p.x.values, {3, 1, true});
-    Job job;
-    job.side[0] = operand_of(p.y.view);
-    job.side[1] = operand_of(x.view);
-    job.probes = probes.address();
-    const Record record = run_job(job);
-    Projection projection;
-    to_projection(record.slot.side[1], projection);
-    projection.probes = {reinterpret_cast<const float*>(probes.address()), 60, 200};
-    Proof proof;
-    ASSERT_TRUE(
-        prove(projection, decoded(record, job, 1, false), decoded(record, job, 0), 1, proof));
-    EXPECT_LT(proof.worst, 1e-6);
+    EXPECT_LT(kernel_proof(p.y.view, x.view, p.w).worst, 1e-6);
 }
 
 }  // namespace

@@ -68,7 +68,6 @@ inline Record run_job(Job job, unsigned seed = 0) {
     ring.attach(job);
     scratch.attach(job);
     const Launch launch = plan_launch(job, multiprocessors);
-
     run_blocks(job, launch.grid, seed);
     EXPECT_EQ(scratch.memory[0].finished, 0U) << "the next launch needs zeros";
     RingReader reader(ring.header());

@@ -9,7 +9,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 # Each of these adds its cases.
@@ -17,10 +16,9 @@ import fake_ggml_cases
 import llama_cases
 import proof_cases
 import torch_cases
-from support import CASES, ENGINES, PYTHON, Bench, Failure, Skipped
+from support import CASES, ENGINES, PYTHON, Bench, run_cases
 
 MODELS = {"tiny": [], "f16": ["--dtype", "f16"], "q8_0": ["--quant", "q8_0"], "q4_0": ["--quant", "q4_0"]}
-SKIPPED = 77  # exit status, known to ctest
 
 
 def make_models(work):
@@ -53,26 +51,12 @@ def main():
         parser.error(f"no such case: {options.only}")
     options.lib = options.lib.resolve()
     options.apps = options.apps and options.apps.resolve()
-    counts = Counter()
-    for name, function in CASES.items():
-        if options.only not in (None, name):
-            continue
+
+    def run(function):
         with tempfile.TemporaryDirectory(prefix="engines.") as directory:
-            try:
-                function(Bench(options, Path(directory)))
-                print(f"ok {name}", flush=True)
-                counts["passed"] += 1
-            except Skipped as why:
-                print(f"skipped {name}: {why}", flush=True)
-                counts["skipped"] += 1
-            except Exception as why:  # a runner's own error is a failure of the case
-                kind = "" if isinstance(why, Failure) else f"{type(why).__name__}: "
-                print(f"FAIL {name}: {kind}{why}", flush=True)
-                counts["failed"] += 1
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    if counts["failed"]:
-        return 1
-    return SKIPPED if counts["skipped"] and not counts["passed"] else 0
+            function(Bench(options, Path(directory)))
+
+    return run_cases(run, [options.only] if options.only else ())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/support"))
-from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402, F401
+from checks import CASES, Failure, Skipped, case, check, check_counts, equal, run_cases  # noqa: E402, F401
 
 try:
     import numpy as np

@@ -95,12 +95,6 @@ bool nests() {
     return value;
 }
 
-int blas_status(int error) {
-    return error == ok               ? blas_ok
-           : error == invalid_handle ? blas_invalid_value
-                                     : blas_execution_failed;
-}
-
 int multiply(Call& call, void* handle_value, const Request& r) {
     Handle handle;
     if (!read_handle(handle_value, &handle)) return blas_not_initialized;

@@ -102,11 +102,10 @@ int copy(Call& call, Place to, Place from, const Region& region, int kind, void*
     std::function<void()> run = [to, from, region] { move(to, from, region); };
     if (staged) {
         // Pageable memory is read before the call returns: the program may write over it at once.
-        const Region packed = region;
         auto stage =
             std::make_shared<std::vector<char>>(region.width * region.height * region.depth);
         const Place middle{stage->data(), region.width, region.width * region.height};
-        move(middle, from, packed);
+        move(middle, from, region);
         run = [to, middle, stage, region] { move(to, middle, region); };
     }
     const int error = submit(call, stream, {NodeKind::copy, {}, std::move(run), nullptr, 0});

@@ -18,12 +18,8 @@ struct Module {
     std::map<std::string, Kernel*> kernels;
 };
 
-struct State {
-    std::map<void*, std::unique_ptr<Module>> modules;
-};
-
-State& state() {
-    static State* const one = new State;
+std::map<void*, std::unique_ptr<Module>>& modules() {
+    static auto* const one = new std::map<void*, std::unique_ptr<Module>>;
     return *one;
 }
 
@@ -39,27 +35,31 @@ std::vector<Configuration>& configurations() {
     return stack;
 }
 
-int load(void** out, const void* image) {
+int load(void** out, std::unique_ptr<Module> module) {
     if (out == nullptr) return invalid_value;
-    if (const int error = kernels::check_image(image)) return error;
+    if (const int error = kernels::check_image(module->image)) return error;
     const Lock lock(world());
-    auto module = std::make_unique<Module>();
-    module->image = image;
     *out = module.get();
-    state().modules[*out] = std::move(module);
+    modules()[*out] = std::move(module);
     return ok;
 }
 
+int load(void** out, const void* image) {
+    auto module = std::make_unique<Module>();
+    module->image = image;
+    return load(out, std::move(module));
+}
+
 Module* find_module(void* handle) {
-    const auto it = state().modules.find(handle);
-    return it == state().modules.end() ? nullptr : it->second.get();
+    const auto it = modules().find(handle);
+    return it == modules().end() ? nullptr : it->second.get();
 }
 
 int unload(void* handle) {
     Lock lock(world());
     if (find_module(handle) == nullptr) return invalid_handle;
     run_all(lock);
-    state().modules.erase(handle);
+    modules().erase(handle);
     return ok;
 }
 
@@ -124,10 +124,10 @@ namespace api {
 int cuModuleLoad(Call&, void** out, const char* file) {
     std::ifstream stream(file, std::ios::binary);
     if (!stream) return 301;  // no such file
-    std::string image(std::istreambuf_iterator<char>(stream), {});
-    image.push_back('\0');
-    auto* kept = new std::string(std::move(image));  // modules of files are few, and live long
-    return load(out, kept->data());
+    auto module = std::make_unique<Module>();
+    module->owned.assign(std::istreambuf_iterator<char>(stream), {});
+    module->image = module->owned.c_str();
+    return load(out, std::move(module));
 }
 int cuModuleLoadData(Call&, void** out, const void* image) {
     return load(out, image);

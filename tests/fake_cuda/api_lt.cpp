@@ -362,10 +362,7 @@ int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, cons
         scaled.beta = {nullptr, r64f, gemm.beta.get() * factor(2)};
         compute(scaled);
     };
-    const int error = submit(call, stream, {NodeKind::kernel, call.name(), run, nullptr, 0});
-    return error == ok               ? blas_ok
-           : error == invalid_handle ? blas_invalid_value
-                                     : blas_execution_failed;
+    return blas_status(submit(call, stream, {NodeKind::kernel, call.name(), run, nullptr, 0}));
 }
 
 }  // namespace api

@@ -127,6 +127,12 @@ def asks_of_cuda(arguments):
     check(len(ran) == len(live) + products, f"what was launched ran: {len(ran)}")
 
 
+def distance(run, reference, positions=None):
+    """Of the logits of the first positions, as a share of their length: the worst."""
+    a, b = (np.array(logits["logits"][:positions], float) for logits in (run, reference))
+    return float(np.max(np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)))
+
+
 def computes(arguments):
     tokens, reference = cpu(arguments)
     cases = {
@@ -141,18 +147,15 @@ def computes(arguments):
         if run.logits is None:
             continue
         check(run.logits["tokens"] == reference["tokens"], f"{name}: the logits are of the same text")
-        a, b = np.array(run.logits["logits"], float), np.array(reference["logits"], float)
-        distance = float(np.max(np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)))
-        check(distance < 1e-5, f"{name}: logits are {distance:.2g} from the CPU build's")
+        far = distance(run.logits, reference)
+        check(far < 1e-5, f"{name}: logits are {far:.2g} from the CPU build's")
         replays = len(run.of("cudaGraphLaunch"))
         check((replays == 0) == (name == "eager"), f"{name}: {replays} graph launches")
     # As it comes: an f16 cache. Half precision parts from the CPU's, but not far.
     run = Run(arguments, "f16", kernels=True)
     if run.logits is not None:
-        a, b = np.array(run.logits["logits"], float), np.array(reference["logits"], float)
-        same = min(len(a), len(b), PROMPT_TOKENS)
-        distance = float(np.max(np.linalg.norm(a[:same] - b[:same], axis=1) / np.linalg.norm(b[:same], axis=1)))
-        check(distance < 1e-2, f"f16 cache: logits of the prompt are {distance:.2g} from the CPU build's")
+        far = distance(run.logits, reference, PROMPT_TOKENS)
+        check(far < 1e-2, f"f16 cache: logits of the prompt are {far:.2g} from the CPU build's")
 
 
 def main():

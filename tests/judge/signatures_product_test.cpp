@@ -78,6 +78,51 @@ TEST(SignatureProduct, AProofIsAsBadAsItsWorstRow) {
     EXPECT_DOUBLE_EQ(error_of(Proof{1e-6, 3e-2, {}}), 1e-2);
 }
 
+TEST(SignatureProduct, RightFirstValuesOfAFusedResultSayLessOfItsOtherParts) {
+    const Case c;
+    const Matrix b = changed(c.y, [](Row& row, std::size_t) { row[60] *= 1.5; });
+    const Suspect alone = suspect_of(Step::product, {{c.y}, {b}}, expected);
+    Suspect fused = suspect_of(Step::product, {{c.y}, {b}}, expected, false);
+    fused.passes[0].matrix.values = alone.passes[0].matrix.values;
+    const auto found = find_product(fused);
+    ASSERT_TRUE(found);
+    EXPECT_LT(found->signature.confidence, 0.6);  // of low precision
+    EXPECT_GT(find_product(alone)->signature.confidence, 0.6);
+}
+
+/// Two chunks of one product on each side; one weight is the other, negated.
+TEST(SignatureProduct, TheWeightOfChunksIsLookedAtAsOne) {
+    EngineTrace a;
+    EngineTrace b;
+    for (EngineTrace* engine : {&a, &b}) {
+        engine->weights.resize(1);
+        engine->products.resize(2);
+        engine->products[0].weight = engine->products[1].weight = 0;
+    }
+    const Row weight = random_row(64, 1);
+    for (const auto& [engine, sign] : {std::pair{&a, 1.0}, std::pair{&b, -1.0}}) {
+        WeightRecord& record = engine->weights[0].record;
+        const RowDigest digest = digest_of(weight);
+        record.energy = digest.energy;
+        record.absmax = digest.absmax;
+        record.sum = sign * digest.sum;
+        record.sketch = scaled(*digest.sketch, sign);
+    }
+    Alignment alignment;
+    alignment.a = &a;
+    alignment.b = &b;
+    ProductPair pair;
+    pair.a = pair.b = {0, 1};
+    const Case c;
+    Suspect suspect = suspect_of(Step::product, {{c.y}, {c.y}}, expected);
+    suspect.alignment = &alignment;
+    suspect.product = ProductData{};
+    suspect.product->pair = &pair;
+    const auto found = find_weight_fault(suspect);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->signature.name, "sign");
+}
+
 /// Two parts in the reference, one result in the other engine: the first part and the second.
 Suspect fused(const std::vector<Matrix>& first, const std::vector<Matrix>& second,
               const std::function<void(Row&, std::size_t pass)>& change) {

@@ -15,7 +15,7 @@ import logs
 import normal_form
 import processes
 import worlds
-from support import CASES, Bench, Failure, Skipped
+from support import CASES, Bench, run_cases
 
 
 def main():
@@ -32,25 +32,14 @@ def main():
         parser.error("--lib and --apps are needed")
     if options.only is not None and options.only not in CASES:
         parser.error(f"no such case: {options.only}")
-    passed = failed = 0
-    for name, function in CASES.items():
-        if options.only not in (None, name):
-            continue
+
+    def run(function):
         with tempfile.TemporaryDirectory(prefix="lifecycle.") as directory:
             bench = Bench(options.lib.resolve(), options.apps.resolve(), Path(directory))
-            try:
-                function(bench)
-                print(f"ok {name}" + "".join(f" ({note})" for note in bench.notes), flush=True)
-                passed += 1
-            except Skipped as why:
-                print(f"ok {name} (skipped: {why})", flush=True)
-                passed += 1
-            except Exception as why:  # a runner's own error is a failure of the case
-                kind = "" if isinstance(why, Failure) else f"{type(why).__name__}: "
-                print(f"FAIL {name}: {kind}{why}", flush=True)
-                failed += 1
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+            function(bench)
+            return "".join(f" ({note})" for note in bench.notes)
+
+    return run_cases(run, [options.only] if options.only else ())
 
 
 if __name__ == "__main__":

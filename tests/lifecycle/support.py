@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
-from checks import CASES, Failure, Skipped, case, check, check_counts, equal  # noqa: E402, F401
+from checks import CASES, Failure, Skipped, case, check, check_counts, equal, run_cases  # noqa: E402, F401
 
 LIMIT = 60  # seconds; only what hangs gets there
 

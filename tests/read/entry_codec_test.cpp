@@ -9,6 +9,8 @@
 namespace orch {
 namespace {
 
+constexpr unsigned kinds = static_cast<unsigned>(RecordKind::other) + 1;
+
 /// As logs have them, and now and then with a number that no log has.
 std::vector<Entry> entries_like_a_log(std::size_t count, unsigned seed) {
     std::mt19937_64 random{seed};
@@ -26,7 +28,7 @@ std::vector<Entry> entries_like_a_log(std::size_t count, unsigned seed) {
         e.token_idx = static_cast<std::int64_t>(i / 32);
         offset += e.length + 1;
         if (random() % 50 != 0) continue;
-        e.kind = static_cast<RecordKind>(random() % 10);
+        e.kind = static_cast<RecordKind>(random() % kinds);
         e.offset = random();
         e.line = random();
         e.x_key = random();

@@ -26,7 +26,6 @@ int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned gr
                    void* stream, void** parameters, void** extra);
 
 int cublasCreate_v2(void** handle);
-int cublasDestroy_v2(void* handle);
 int cublasSetStream_v2(void* handle, void* stream);
 int cublasSetWorkspace_v2(void* handle, void* workspace, std::size_t size);
 int cublasSgemm_v2(void* handle, int transa, int transb, int m, int n, int k, const float* alpha,

@@ -114,12 +114,8 @@ void Engine::load(const std::string& path) {
         layers_.push_back(layer);
     }
     final_norm_ = upload_f32(next(d));
-    head_ = upload({[&] {
-                       static std::vector<float> head;
-                       head = next(sizes_.vocabulary * d);
-                       return &head;
-                   }()},
-                   d);
+    const auto head = next(sizes_.vocabulary * d);
+    head_ = upload({&head}, d);
     if (!file) check(1, "reading the weights");
 }
 
@@ -204,8 +200,8 @@ void Engine::layer(int index, std::int64_t rows) {
     }
     const bool neighbours = faulty(index, "rope_style");
     const float base = faulty(index, "rope_base") ? 500000.0F : rope_base;
-    launch(Rope{q, position_, rows, sizes_.heads, head_dim, q_stride, base, 0, neighbours});
-    launch(Rope{k, position_, rows, sizes_.kv_heads, head_dim, kv_stride, base, 0, neighbours});
+    launch(Rope{q, position_, rows, sizes_.heads, head_dim, q_stride, base, neighbours});
+    launch(Rope{k, position_, rows, sizes_.kv_heads, head_dim, kv_stride, base, neighbours});
     if (!faulty(index, "cache_stale") || rows > 1)
         launch(StoreCache{k, l.keys, position_, rows, kv, kv_stride});
     launch(StoreCache{v, l.values, position_, rows, kv, kv_stride});

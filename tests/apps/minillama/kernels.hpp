@@ -79,7 +79,6 @@ struct Rope {
     const int* first;
     std::int64_t rows, heads, head_dim, row_stride;
     float base;
-    int offset;
     bool neighbours;  ///< pairs (0,1), (2,3), ...; else (j, j + half)
     MINI_BOTH std::int64_t count() const { return rows * heads * head_dim / 2; }
     MINI_BOTH void operator()(std::int64_t i) const {
@@ -90,7 +89,7 @@ struct Rope {
         float* at = x + row * row_stride + head * head_dim;
         const std::int64_t first_of_pair = neighbours ? 2 * j : j;
         const std::int64_t second_of_pair = neighbours ? 2 * j + 1 : j + half;
-        const float turn = static_cast<float>(*first + row + offset) *
+        const float turn = static_cast<float>(*first + row) *
                            powf(base, -2.0F * static_cast<float>(j) / static_cast<float>(head_dim));
         const float c = cosf(turn);
         const float s = sinf(turn);

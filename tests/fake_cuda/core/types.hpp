@@ -26,7 +26,6 @@ enum Error : int {
     not_ready = 600,
     illegal_address = 700,
     peer_access_already_enabled = 704,
-    not_permitted = 800,
     not_supported = 801,
     capture_unsupported = 900,
     capture_invalidated = 901,
@@ -47,9 +46,15 @@ enum BlasStatus : int {
     blas_alloc_failed = 3,
     blas_invalid_value = 7,
     blas_execution_failed = 13,
-    blas_internal_error = 14,
     blas_not_supported = 15,
 };
+
+/// What cuBLAS makes of an error of the stream that it works on.
+constexpr int blas_status(int error) {
+    return error == ok               ? blas_ok
+           : error == invalid_handle ? blas_invalid_value
+                                     : blas_execution_failed;
+}
 
 enum DataType : int {
     r32f = 0,

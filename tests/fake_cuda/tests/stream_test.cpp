@@ -37,7 +37,7 @@ void* kernel(const char* name) {
     static char image[] = "// no code";
     void* module = nullptr;
     void* function = nullptr;
-    EXPECT_EQ(cuModuleLoadData(&module, image + 0), 0);
+    EXPECT_EQ(cuModuleLoadData(&module, image), 0);
     void** fat = __cudaRegisterFatBinary(image);
     auto* host = new char;
     __cudaRegisterFunction(fat, host, host, name, -1, nullptr, nullptr, nullptr, nullptr, nullptr);
