@@ -78,7 +78,7 @@ bool parse_capture(Config& c, std::string_view value) {
     return true;
 }
 
-bool parse_memory(Config& c, std::string_view value) {
+bool parse_bytes(std::string_view value, std::uint64_t& out) {
     int shift = 0;
     if (!value.empty()) {
         switch (value.back()) {
@@ -98,7 +98,26 @@ bool parse_memory(Config& c, std::string_view value) {
     if (shift != 0) value.remove_suffix(1);
     std::uint64_t number = 0;
     if (!parse_number(value, number) || number > (~0ULL >> shift)) return false;
-    c.memory_bytes = number << shift;
+    out = number << shift;
+    return true;
+}
+
+bool parse_memory(Config& c, std::string_view value) {
+    return parse_bytes(value, c.memory_bytes);
+}
+
+bool parse_full(Config& c, std::string_view value) {
+    return c.full.parse(value);
+}
+
+bool parse_full_limit(Config& c, std::string_view value) {
+    return parse_bytes(value, c.full_limit);
+}
+
+bool parse_full_ring(Config& c, std::string_view value) {
+    std::uint64_t bytes = 0;
+    if (!parse_bytes(value, bytes) || bytes > (4ULL << 30)) return false;
+    c.full_ring = bytes;
     return true;
 }
 
@@ -142,7 +161,19 @@ bool parse_probes(Config& c, std::string_view value) {
     return true;
 }
 
+bool parse_off(Config& c, std::string_view value) {
+    if (value != "on" && value != "off") return false;
+    c.off = value == "off";
+    return true;
+}
+
+bool parse_exclude(Config& c, std::string_view value) {
+    return c.exclude.parse(value == "none" ? std::string_view{} : value);
+}
+
 constexpr std::array variables{
+    ConfigVariable{"ORCH_TRACE", "on or off", "on",
+                   "off: nothing is traced or looked at, whatever else is set", parse_off},
     ConfigVariable{"ORCH_LOG_FILE", "PATH", "",
                    "trace file; unset: tracing is off (%p pid, %r rank, %h host, %e executable)",
                    parse_log_file},
@@ -164,8 +195,18 @@ constexpr std::array variables{
     ConfigVariable{"ORCH_TRACE_GRAPHS", "digest, report or off", "digest",
                    "CUDA graphs: digests in them replay; report: say that they are not seen",
                    parse_graphs},
+    ConfigVariable{"ORCH_TRACE_FULL", "as ORCH_TRACE_CHECKPOINTS", "",
+                   "results to keep whole, as safetensors beside the trace; for debugging",
+                   parse_full},
+    ConfigVariable{"ORCH_TRACE_FULL_LIMIT", "bytes, with K, M or G", "16G",
+                   "bytes of whole results that a process may write", parse_full_limit},
+    ConfigVariable{"ORCH_TRACE_FULL_RING", "bytes up to 4G, with K, M or G", "64M",
+                   "pinned memory that whole results of a GPU go through; no larger one fits",
+                   parse_full_ring},
     ConfigVariable{"ORCH_TRACE_PROBES", "all or blas,onednn,ggml,cublas,cuda", "all",
                    "families of calls to look at", parse_probes},
+    ConfigVariable{"ORCH_TRACE_EXCLUDE", "globs or none", "libnccl*,libnvshmem*",
+                   "functions, and libraries that call, to be left alone", parse_exclude},
 };
 
 }  // namespace

@@ -24,6 +24,7 @@ inline constexpr int all_rows = -1;
 inline constexpr std::int64_t max_inline_values = 20000;
 
 struct Config {
+    bool off = false;            ///< whatever else is set
     FixedString<1023> log_file;  ///< as given, template not expanded; empty: tracing is off
     FixedString<255> team;
     std::int64_t values = 10;
@@ -33,18 +34,24 @@ struct Config {
     CaptureMode capture = CaptureMode::mark;
     GraphMode graphs = GraphMode::digest;
     std::uint64_t memory_bytes = 1ULL << 30;  ///< that marking outputs may add to a graph
+    Selector full = Selector::none();         ///< records whose tensors are kept whole
+    std::uint64_t full_limit = 16ULL << 30;   ///< bytes of them that a process may write
+    std::uint64_t full_ring = 64ULL << 20;    ///< pinned bytes that they go through on a GPU
     bool probe_blas = true;
     bool probe_onednn = true;
     bool probe_ggml = true;
     bool probe_cublas = true;
     bool probe_cuda = true;
+    /// Libraries and functions whose calls are left alone. NCCL and NVSHMEM run kernels that wait
+    /// for other GPUs: what is put between those can wait for ever (vllm#48486).
+    GlobList exclude{"libnccl*,libnvshmem*"};
 
     /// One sentence per variable whose value was refused.
-    static constexpr std::size_t max_problems = 12;
+    static constexpr std::size_t max_problems = 16;
     FixedString<255> problem[max_problems];
     std::size_t problems = 0;
 
-    bool enabled() const { return !log_file.empty(); }
+    bool enabled() const { return !off && !log_file.empty(); }
 };
 
 struct ConfigVariable {

@@ -40,6 +40,7 @@ struct ClassCounts {
 
 struct Ledger {
     std::array<ClassCounts, static_cast<std::size_t>(RecordClass::count)> classes;
+    ClassCounts full;                            ///< whole tensors, ORCH_TRACE_FULL
     std::atomic<std::uint64_t> row_lines{0};     ///< that belong to recorded calls
     std::atomic<std::uint64_t> dropped_rows{0};  ///< row lines that did not fit
     std::atomic<std::uint64_t> lines{0};         ///< all lines handed to the file

@@ -156,6 +156,24 @@ void write_device_members(JsonLine& line, const DevicePlace& place) noexcept {
         line.field("replay", place.replay);
     }
     if (place.bytes != 0) line.field("bytes", place.bytes);
+    if (!place.direction.empty()) line.field("direction", place.direction);
+    if (place.from >= 0) line.field("from", static_cast<std::int64_t>(place.from));
+    if (place.to >= 0) line.field("to", static_cast<std::int64_t>(place.to));
+}
+
+/// The file of the whole result: made by now, or by the drain thread of the GPU.
+FullName full_of(Trace& trace, const CallRecord& r) noexcept {
+    if (r.device != nullptr) return FullName{r.full};
+    if (!wants_full(trace.config(), r.group, r.checkpoint, r.engine_name, r.op)) return {};
+    return write_full(trace, r);
+}
+
+void write_full_member(JsonLine& line, const Trace& trace, const FullName& name) noexcept {
+    if (name.empty()) return;
+    FixedString<511> path{trace.file().sidecar_name()};
+    path.append(".full/");
+    path.append(name);
+    line.field("full", std::string_view{path});
 }
 
 void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
@@ -173,6 +191,7 @@ void write_call_members(JsonLine& line, const CallRecord& r) noexcept {
         if (r.alpha != 1) line.field("alpha", r.alpha);
         if (r.beta != 0) line.field("beta", r.beta);
         if (!r.scalars_known) line.field("scalars", "device");
+        if (!r.arithmetic.empty()) line.field("arithmetic", r.arithmetic);
         if (!r.weight.empty()) line.field("weight", r.weight);
         if (r.proof != nullptr) write_proof(line, *r.proof);
         write_side(line, "x", *r.input);
@@ -242,8 +261,11 @@ void write_call(Trace& trace, const CallRecord& r) noexcept {
     const std::int64_t flat[] = {d.rows, d.cols};
     const Shape shape = shape_text(r.shape.empty() ? std::span<const std::int64_t>{flat} : r.shape);
     const RowValues values = values_of_row(trace, r.result.matrix, d.rows - 1);
-    trace.record(r.record_class, line_base + values.max_bytes(), [&](JsonLine& line) {
+    const FullName full = full_of(trace, r);
+    const std::size_t full_room = full.empty() ? 0 : 4096;
+    trace.record(r.record_class, line_base + full_room + values.max_bytes(), [&](JsonLine& line) {
         envelope(line, r.checkpoint, last_position(r), r.result.dtype, shape, r.kind);
+        write_full_member(line, trace, full);
         write_call_members(line, r);
         write_values_of_row(trace, line, r.result.matrix, d.rows - 1, values);
     });
@@ -335,6 +357,17 @@ void write_bare_envelope(JsonLine& line, std::string_view checkpoint,
     envelope(line, checkpoint, 0, "", "[]", kind);
 }
 
+void write_setting(Trace& trace, std::string_view op, std::uint64_t bytes) noexcept {
+    trace.line(line_base, [&](JsonLine& line) {
+        write_bare_envelope(line, "orchtrace.setting", "setting");
+        line.field("op", op);
+        line.field("bytes", bytes);
+        line.key("values");
+        line.open_array();
+        line.close_array();
+    });
+}
+
 void write_blind_spot(Trace& trace, std::string_view what, std::string_view why) noexcept {
     trace.line(line_base + (what.size() + why.size()) * 6, [&](JsonLine& line) {
         write_bare_envelope(line, "orchtrace.blind_spot", "blind_spot");
@@ -346,26 +379,35 @@ void write_blind_spot(Trace& trace, std::string_view what, std::string_view why)
     });
 }
 
+namespace {
+
+std::uint64_t get(const std::atomic<std::uint64_t>& counter) noexcept {
+    return counter.load(std::memory_order_relaxed);
+}
+
+void write_counts(JsonLine& line, std::string_view key, const ClassCounts& counts) noexcept {
+    line.key(key);
+    line.open_object();
+    line.field("seen", get(counts.seen));
+    line.field("recorded", get(counts.recorded));
+    line.field("filtered", get(counts.filtered));
+    line.field("dropped", get(counts.dropped));
+    line.close_object();
+}
+
+}  // namespace
+
 void write_ledger_members(JsonLine& line, Ledger& ledger, const TraceFile& file,
                           bool final) noexcept {
-    const auto get = [](const std::atomic<std::uint64_t>& a) {
-        return a.load(std::memory_order_relaxed);
-    };
     write_bare_envelope(line, "orchtrace.ledger", "ledger");
     line.field("final", final);
     line.key("classes");
     line.open_object();
     for (std::size_t i = 0; i < ledger.classes.size(); ++i) {
-        ClassCounts& counts = ledger.classes[i];
-        line.key(class_name(static_cast<RecordClass>(i)));
-        line.open_object();
-        line.field("seen", get(counts.seen));
-        line.field("recorded", get(counts.recorded));
-        line.field("filtered", get(counts.filtered));
-        line.field("dropped", get(counts.dropped));
-        line.close_object();
+        write_counts(line, class_name(static_cast<RecordClass>(i)), ledger.classes[i]);
     }
     line.close_object();
+    if (get(ledger.full.seen) != 0) write_counts(line, "full", ledger.full);
     line.field("row_lines", get(ledger.row_lines));
     line.field("dropped_rows", get(ledger.dropped_rows));
     line.field("lines", get(ledger.lines));

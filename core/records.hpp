@@ -10,6 +10,7 @@
 #include "core/json_line.hpp"
 #include "core/ledger.hpp"
 #include "core/matrix.hpp"
+#include "core/selector.hpp"
 
 namespace orch {
 
@@ -28,9 +29,12 @@ struct Side {
 struct DevicePlace {
     int device = 0;
     std::uint64_t stream = 0;
-    std::int64_t graph = -1;   ///< number of the captured graph; -1: not in one
-    std::uint64_t replay = 0;  ///< how often the graph had run before
-    std::uint64_t bytes = 0;   ///< of a copy; 0: this is none
+    std::int64_t graph = -1;     ///< number of the captured graph; -1: not in one
+    std::uint64_t replay = 0;    ///< how often the graph had run before
+    std::uint64_t bytes = 0;     ///< of a copy; 0: this is none
+    std::string_view direction;  ///< of a copy: to the "host", or to a "peer"
+    int from = -1;               ///< GPUs of a copy from one to another; -1: this is none
+    int to = -1;
 };
 
 /// A product, or a named tensor. `checkpoint` and the rest point into the caller's memory.
@@ -43,6 +47,7 @@ struct CallRecord {
     std::string_view caller;       ///< "module+0xoffset"; empty: unknown
     std::string_view weight;       ///< name or id of the weight; empty: none
     std::string_view capture;      ///< "callback" where the fallback was used
+    CheckpointGroup group = CheckpointGroup::gemm;
     std::uint64_t call = 0;
     std::int64_t pass = -1;
     bool positions_known = false;  ///< false: rows are counted from 0 in each call
@@ -52,9 +57,11 @@ struct CallRecord {
     std::int64_t batch_index = -1;
     double alpha = 1;
     double beta = 0;
-    bool scalars_known = true;  ///< false: alpha and beta were in device memory
+    bool scalars_known = true;    ///< false: alpha and beta were in device memory
+    std::string_view arithmetic;  ///< what the product may be computed in; empty: as types imply
     const Proof* proof = nullptr;
     const DevicePlace* device = nullptr;  ///< where on a GPU it ran; null: on the CPU
+    std::string_view full;                ///< file of the whole result, of a GPU; empty: none
     std::span<const std::int64_t> shape;  ///< outermost first; empty: [rows, cols] of the result
 };
 
@@ -92,6 +99,9 @@ struct LogRecord {
     std::int64_t count = 0;
 };
 void write_log(Trace& trace, const LogRecord& record) noexcept;
+
+/// A size that the engine set, and that may decide the order of additions.
+void write_setting(Trace& trace, std::string_view op, std::uint64_t bytes) noexcept;
 
 /// Something that orchtrace cannot see here, and what to do about it.
 void write_blind_spot(Trace& trace, std::string_view what, std::string_view why) noexcept;

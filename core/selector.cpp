@@ -31,10 +31,45 @@ bool glob_matches(std::string_view pattern, std::string_view text) noexcept {
     return p == pattern.size();
 }
 
+namespace {
+
+/// Up to the next comma, which goes with it.
+std::string_view next_word(std::string_view& text) noexcept {
+    const std::size_t comma = text.find(',');
+    const std::string_view word = slice(text, 0, comma);
+    text = comma == std::string_view::npos ? std::string_view{} : slice(text, comma + 1);
+    return word;
+}
+
+}  // namespace
+
+bool GlobList::parse(std::string_view text) noexcept {
+    if (text.size() > max_text || text.starts_with(',') || text.ends_with(',') ||
+        text.find(",,") != std::string_view::npos) {
+        return false;
+    }
+    text_ = FixedString<max_text>{text};
+    return true;
+}
+
+bool GlobList::matches(std::string_view name) const noexcept {
+    std::string_view rest = text_;
+    while (!rest.empty()) {
+        if (glob_matches(next_word(rest), name)) return true;
+    }
+    return false;
+}
+
+Selector Selector::none() noexcept {
+    Selector nothing;
+    nothing.logits_ = nothing.layers_ = nothing.gemm_ = false;
+    nothing.text_size_ = 0;
+    return nothing;
+}
+
 bool Selector::parse(std::string_view text) noexcept {
     if (text.empty() || text.size() > max_text) return false;
-    Selector parsed;
-    parsed.logits_ = parsed.layers_ = parsed.gemm_ = false;
+    Selector parsed = none();
     std::memcpy(parsed.text_, text.data(), text.size());
     parsed.text_size_ = text.size();
     std::size_t begin = 0;

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "core/fixed_string.hpp"
+
 namespace orch {
 
 enum class CheckpointGroup { inner, logits, layers, gemm };
@@ -11,14 +13,34 @@ enum class CheckpointGroup { inner, logits, layers, gemm };
 /// `*` matches any run of characters, `?` any one.
 bool glob_matches(std::string_view pattern, std::string_view text) noexcept;
 
+/// Globs, comma separated.
+class GlobList {
+  public:
+    explicit GlobList(std::string_view text) noexcept : text_(text) {}
+
+    /// False if the text is too long or has an empty element; then nothing changes. Empty: no
+    /// globs.
+    bool parse(std::string_view text) noexcept;
+    bool matches(std::string_view name) const noexcept;
+    std::string_view text() const noexcept { return text_; }
+
+  private:
+    static constexpr std::size_t max_text = 1023;
+    FixedString<max_text> text_;
+};
+
 class Selector {
   public:
     static constexpr std::string_view default_text = "gemm,layers,logits";
+
+    /// Selects nothing.
+    static Selector none() noexcept;
 
     /// False if the text is too long, empty or has an empty element; then nothing changes.
     bool parse(std::string_view text) noexcept;
 
     bool group(CheckpointGroup group) const noexcept;
+    bool is_none() const noexcept { return text_size_ == 0; }
     bool has_globs() const noexcept { return glob_count_ > 0; }
     /// Either name may decide: the stable one or the engine's own.
     bool selects(CheckpointGroup group, std::string_view checkpoint,

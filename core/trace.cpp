@@ -13,6 +13,7 @@
 #include "core/futex.hpp"
 #include "core/quiet_thread.hpp"
 #include "core/records.hpp"
+#include "core/unnoticed.hpp"
 
 namespace orch {
 namespace {
@@ -41,18 +42,6 @@ bool engine_has_ended() noexcept {
     return ::readlink("/proc/self/exe", path, sizeof path) < 0 && errno == ENOENT &&
            ::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 2 + 2;
 }
-
-/// errno belongs to the engine: whatever an intercepted call does, it finds its own value again.
-class KeepErrno {
-  public:
-    KeepErrno() : saved_(errno) {}
-    ~KeepErrno() { errno = saved_; }
-    KeepErrno(const KeepErrno&) = delete;
-    KeepErrno& operator=(const KeepErrno&) = delete;
-
-  private:
-    int saved_;
-};
 
 void release_buffer(void* buffer) noexcept {
     lent = {nullptr, nullptr};  // another key's destructor may still compute on this thread

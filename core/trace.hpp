@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "core/config.hpp"
+#include "core/full_dump.hpp"
 #include "core/json_line.hpp"
 #include "core/ledger.hpp"
 #include "core/ring.hpp"
@@ -82,6 +83,7 @@ class Trace {
     const Config& config() const noexcept { return config_; }
     Ledger& ledger() noexcept { return ledger_; }
     const TraceFile& file() const noexcept { return file_; }
+    FullState& full() noexcept { return full_; }
     long pid() const noexcept { return pid_; }
     /// Numbers calls over all threads, so that a reader can restore their order.
     std::uint64_t next_call() noexcept { return next_calls(1); }
@@ -115,6 +117,7 @@ class Trace {
     long pid_;
     TraceFile file_;
     Ledger ledger_;
+    FullState full_;
     std::atomic<ThreadBuffer*> buffers_{nullptr};
     std::atomic<std::uint64_t> calls_{0};
     pthread_key_t key_{};

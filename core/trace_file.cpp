@@ -6,23 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 
 #include "core/slice.hpp"
+#include "core/unnoticed.hpp"
 
 namespace orch {
 namespace {
-
-/// Engines that close "all" descriptors usually stop at a small number; and a low one would take a
-/// number that the engine may expect to be free.
-constexpr int lowest_fd = 500;
-
-int move_up(int fd) noexcept {
-    const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, lowest_fd);
-    if (moved < 0) return fd;  // RLIMIT_NOFILE is small
-    ::close(fd);
-    return moved;
-}
 
 /// A record lock, not flock: a forked child does not inherit it.
 bool another_process_writes(int fd) noexcept {
@@ -43,29 +32,6 @@ FixedString<4095> with_pid(std::string_view path, long pid) noexcept {
     result.append(slice(path, dot));
     return result;
 }
-
-/// A write of ours that hits a file size limit must not end the engine with SIGXFSZ.
-class QuietSignals {
-  public:
-    QuietSignals() noexcept {
-        ::sigemptyset(&blocked_);
-        ::sigaddset(&blocked_, SIGXFSZ);
-        ::pthread_sigmask(SIG_BLOCK, &blocked_, &before_);
-    }
-    ~QuietSignals() {
-        if (::sigismember(&before_, SIGXFSZ) == 0) {
-            constexpr timespec now{};
-            ::sigtimedwait(&blocked_, nullptr, &now);  // take ours back, if there was one
-        }
-        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    }
-    QuietSignals(const QuietSignals&) = delete;
-    QuietSignals& operator=(const QuietSignals&) = delete;
-
-  private:
-    sigset_t blocked_;
-    sigset_t before_;
-};
 
 /// So that it can be opened again after the engine has changed its directory.
 FixedString<4095> absolute(std::string_view path) noexcept {

@@ -28,6 +28,8 @@ class TraceFile {
     void abandon() noexcept;
 
     bool is_open() const noexcept { return fd_ >= 0; }
+    /// Not a pipe or a device: there is a place beside it.
+    bool is_regular() const noexcept { return regular_; }
     int error() const noexcept { return error_; }  ///< errno of the first failure, or 0
     const char* path() const noexcept { return path_.c_str(); }
     std::uint64_t bytes() const noexcept { return bytes_; }

@@ -13,6 +13,6 @@ orch_fatbin:
     .size orch_fatbin, . - orch_fatbin
 orch_fatbin_end:
     // Where there is no GPU code: PTX of nothing but a comment. A driver refuses it; the tests'
-    // stand-in, which has its kernels from elsewhere, finds the name that it looks for.
-    .asciz "// orch_digest: built without a CUDA compiler"
+    // stand-in, which has its kernels from elsewhere, finds the names that it looks for.
+    .asciz "// orch_digest, orch_dump: built without a CUDA compiler"
     .section .note.GNU-stack, "", @progbits

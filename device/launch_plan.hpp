@@ -36,8 +36,42 @@ inline std::int64_t divide_up(std::int64_t a, std::int64_t b) {
     return a / b + (a % b != 0 ? 1 : 0);
 }
 
-inline int log_floor(std::int64_t n) {
+/// divide_up(a, 1 << log_b). A division takes longer than all else that is planned with its result.
+inline std::int64_t shift_up(std::int64_t a, int log_b) {
+    const std::int64_t rest = a & ((std::int64_t{1} << log_b) - 1);
+    return (a >> log_b) + (rest != 0 ? 1 : 0);
+}
+
+/// `parts` parts of `size` units, the last of which may be smaller.
+struct Cut {
+    std::int64_t size = 1;
+    std::int64_t parts = 1;
+};
+
+inline Cut cut(std::int64_t units, std::int64_t most_parts) {
+    if (most_parts <= 1) return {units, 1};
+    if (units <= most_parts) return {1, units};
+    const std::int64_t size = divide_up(units, most_parts);
+    return {size, divide_up(units, size)};
+}
+
+constexpr int log_floor(std::int64_t n) {
     return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n))) - 1;
+}
+
+constexpr int log_ceil(std::int64_t n) {
+    return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n - 1)));
+}
+
+inline constexpr int log_threads = log_floor(block_threads);
+static_assert(block_threads == 1 << log_threads);
+
+inline int log_columns_of_chunk(Type type) {
+    constexpr int log_wide = log_floor(columns_of_chunk(Type::f16));
+    constexpr int log_narrow = log_floor(columns_of_chunk(Type::f32));
+    static_assert(columns_of_chunk(Type::f16) == 1 << log_wide &&
+                  columns_of_chunk(Type::f32) == 1 << log_narrow);
+    return columns_of_chunk(type) == 1 << log_wide ? log_wide : log_narrow;
 }
 
 struct Wanted {
@@ -47,18 +81,15 @@ struct Wanted {
     int selected_rows = max_rows;
 };
 
-inline Split split(const Operand& o, const Wanted& wanted) {
-    Split s;
-    if (!has_elements(o)) return s;
-    constexpr int log_threads = 9;
-    static_assert(block_threads == 1 << log_threads);
-    const int width = columns_of_chunk(o.type);
-    const std::int64_t chunks = divide_up(o.cols, width);
+/// In its place, not by value: a copy would wait for the single stores that it is read back from.
+inline void split(const Operand& o, const Wanted& wanted, Split& s) {
+    s = {};
+    if (!has_elements(o)) return;
+    const int log_width = log_columns_of_chunk(o.type);
+    const std::int64_t chunks = shift_up(o.cols, log_width);
     // A tile of a whole number of sketch buckets: a thread then has the same ones in every tile.
-    const int fewest = log_floor(sketch_size / width);
-    const int for_cols = std::clamp(
-        log_floor(chunks) + (std::has_single_bit(static_cast<std::uint64_t>(chunks)) ? 0 : 1),
-        fewest, log_threads);
+    const int fewest = log_floor(sketch_size) - log_width;
+    const int for_cols = std::clamp(log_ceil(chunks), fewest, log_threads);
     s.along_rows = o.rows > 1 && std::abs(o.row_stride) < std::abs(o.col_stride);
     // A warp reads 512 bytes of one row: wide enough for the memory, and of narrow pieces fewer
     // probes have to be read.
@@ -67,35 +98,33 @@ inline Split split(const Operand& o, const Wanted& wanted) {
     s.log_lanes = static_cast<std::uint8_t>(std::min(for_rows, for_cols));
     s.log_row_lanes = static_cast<std::uint8_t>(for_cols);
 
-    const std::int64_t tile = static_cast<std::int64_t>(width) << s.log_lanes;
-    const std::int64_t rows_at_once = block_threads >> s.log_lanes;
-    const std::int64_t tiles = divide_up(o.cols, tile);
-    s.cols_per_group = divide_up(tiles, std::min(tiles, wanted.items)) * tile;
-    s.col_groups = static_cast<std::int32_t>(divide_up(o.cols, s.cols_per_group));
-    const std::int64_t most_row_groups =
-        std::clamp<std::int64_t>(wanted.items / s.col_groups, 1, divide_up(o.rows, rows_at_once));
-    s.rows_per_group = divide_up(divide_up(o.rows, most_row_groups), rows_at_once) * rows_at_once;
-    s.row_groups = static_cast<std::int32_t>(divide_up(o.rows, s.rows_per_group));
+    const int log_tile = log_width + s.log_lanes;
+    const Cut cols = cut(shift_up(o.cols, log_tile), wanted.items);
+    s.cols_per_group = cols.size << log_tile;
+    s.col_groups = static_cast<std::int32_t>(cols.parts);
+    const int log_rows_at_once = log_threads - s.log_lanes;
+    const Cut rows = cut(shift_up(o.rows, log_rows_at_once),
+                         cols.parts == 1 ? wanted.items : wanted.items / cols.parts);
+    s.rows_per_group = rows.size << log_rows_at_once;
+    s.row_groups = static_cast<std::int32_t>(rows.parts);
 
     if (wanted.probing) {
-        const std::int64_t probe_tile = static_cast<std::int64_t>(width) << probe_log_lanes;
-        const std::int64_t probe_tiles = divide_up(o.cols, probe_tile);
-        s.cols_per_probe_group =
-            divide_up(probe_tiles, std::min<std::int64_t>(probe_tiles, most_probing_items)) *
-            probe_tile;
-        s.probe_groups = static_cast<std::int32_t>(divide_up(o.cols, s.cols_per_probe_group));
+        const int log_probe_tile = log_width + probe_log_lanes;
+        const Cut probes = cut(shift_up(o.cols, log_probe_tile), most_probing_items);
+        s.cols_per_probe_group = probes.size << log_probe_tile;
+        s.probe_groups = static_cast<std::int32_t>(probes.parts);
     }
     s.selected = select_rows(o.rows, wanted.first_position, wanted.selected_rows).count;
-    if (o.rows == 1) return s;
-    const std::int64_t row_tile = static_cast<std::int64_t>(width) << s.log_row_lanes;
-    const std::int64_t row_tiles = divide_up(o.cols, row_tile);
+    if (o.rows == 1) return;
+    const int log_row_tile = log_width + s.log_row_lanes;
+    const std::int64_t row_tiles = shift_up(o.cols, log_row_tile);
     const std::int64_t groups =
         wanted.items == 1
             ? 1
             : std::min<std::int64_t>(divide_up(row_tiles, tiles_per_row_item), most_row_col_groups);
-    s.cols_per_row_group = divide_up(row_tiles, groups) * row_tile;
-    s.row_col_groups = static_cast<std::int32_t>(divide_up(o.cols, s.cols_per_row_group));
-    return s;
+    const Cut row_cols = cut(row_tiles, groups);
+    s.cols_per_row_group = row_cols.size << log_row_tile;
+    s.row_col_groups = static_cast<std::int32_t>(row_cols.parts);
 }
 
 inline std::int32_t items_of(const Split& s) {
@@ -105,13 +134,12 @@ inline std::int32_t items_of(const Split& s) {
 /// Times that a thread of a block that does all of it waits for memory.
 inline std::int64_t steps_of(const Operand& o, const Split& s) {
     if (s.row_groups == 0) return 0;
-    constexpr int rows_in_flight = 2;
-    const int width = columns_of_chunk(o.type);
-    const std::int64_t tiles = divide_up(o.cols, static_cast<std::int64_t>(width) << s.log_lanes);
-    const std::int64_t row_tiles =
-        divide_up(o.cols, static_cast<std::int64_t>(width) << s.log_row_lanes);
-    const std::int64_t rows_at_once = (block_threads >> s.log_lanes) * rows_in_flight;
-    return tiles * divide_up(o.rows, rows_at_once) + s.selected * s.row_col_groups * row_tiles;
+    constexpr int log_rows_in_flight = 1;
+    const int log_width = log_columns_of_chunk(o.type);
+    const std::int64_t tiles = shift_up(o.cols, log_width + s.log_lanes);
+    const std::int64_t row_tiles = shift_up(o.cols, log_width + s.log_row_lanes);
+    const int log_rows_at_once = log_threads - s.log_lanes + log_rows_in_flight;
+    return tiles * shift_up(o.rows, log_rows_at_once) + s.selected * s.row_col_groups * row_tiles;
 }
 
 }  // namespace plan_detail
@@ -140,19 +168,21 @@ inline Launch plan_launch(Job& job, int multiprocessors) {
         job.items = 0;
         for (int side = 0; side < 2; ++side) {
             const bool probing = side == 0 && job.probes_out != 0;
-            job.split[side] = split(job.side[side],
-                                    {items[side], probing, job.first_position, job.selected_rows});
+            split(job.side[side], {items[side], probing, job.first_position, job.selected_rows},
+                  job.split[side]);
             job.items += items_of(job.split[side]);
         }
     };
     Launch launch;
-    split_all({1, 1});
-    const bool small = job.probes_out == 0 && data[0] + data[1] <= one_block_bytes &&
-                       bytes[0] + bytes[1] <= one_block_probe_bytes &&
-                       job.items <= one_block_items &&
-                       steps_of(job.side[0], job.split[0]) + steps_of(job.side[1], job.split[1]) <=
-                           one_block_steps;
-    if (small) return launch;
+    if (job.probes_out == 0 && data[0] + data[1] <= one_block_bytes &&
+        bytes[0] + bytes[1] <= one_block_probe_bytes) {
+        split_all({1, 1});
+        if (job.items <= one_block_items &&
+            steps_of(job.side[0], job.split[0]) + steps_of(job.side[1], job.split[1]) <=
+                one_block_steps) {
+            return launch;
+        }
+    }
     const auto all = static_cast<double>(bytes[0]) + static_cast<double>(bytes[1]);
     const double most = items_per_multiprocessor * multiprocessors;
     std::int64_t items[2] = {1, 1};

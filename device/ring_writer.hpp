@@ -30,12 +30,12 @@ ORCH_DEVICE std::uint32_t ring_slots(RingState* state, const RingHeader* header)
     return slots;
 }
 
-/// By one thread. `seen_tail` may be old, which is safe: a slot that is free looks taken, and then
-/// the host's memory is asked.
+/// By one thread: so many tickets in a row, at most `slots`. `seen_tail` may be old, which is safe:
+/// a slot that is free looks taken, and then the host's memory is asked.
 ORCH_DEVICE bool take_ticket(RingState* state, RingHeader* header, std::uint32_t slots,
-                             std::uint32_t& ticket) {
+                             std::uint32_t& ticket, std::uint32_t count = 1) {
     const auto has_room = [&](std::uint32_t head, std::uint32_t tail) {
-        return static_cast<std::int32_t>(head - tail) < static_cast<std::int32_t>(slots);
+        return static_cast<std::int32_t>(head - tail) <= static_cast<std::int32_t>(slots - count);
     };
     std::uint32_t tail = target::load_fresh(&state->seen_tail);
     ticket = target::load_fresh(&state->head);
@@ -45,7 +45,7 @@ ORCH_DEVICE bool take_ticket(RingState* state, RingHeader* header, std::uint32_t
             if (!has_room(ticket, tail)) return false;
             target::store_now(&state->seen_tail, tail);
         }
-    } while (!target::compare_exchange(&state->head, ticket, ticket + 1));
+    } while (!target::compare_exchange(&state->head, ticket, ticket + count));
     return true;
 }
 

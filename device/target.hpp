@@ -80,6 +80,14 @@ ORCH_DEVICE void load_16(std::uint32_t* to, const void* from) {
 #endif
 }
 
+ORCH_DEVICE void store_16(void* to, const std::uint32_t* from) {
+#if defined(__CUDACC__)
+    *static_cast<uint4*>(to) = make_uint4(from[0], from[1], from[2], from[3]);
+#else
+    std::memcpy(to, from, 16);
+#endif
+}
+
 ORCH_DEVICE void load_8(std::uint32_t* to, const void* from) {
 #if defined(__CUDACC__)
     const uint2 v = *static_cast<const uint2*>(from);

@@ -115,6 +115,7 @@ class Capture {
         call.op = api_.op(result.tensor);
         if (is_product) call.weight = api_.name(record.weight);
         if (record.by_callback) call.capture = "callback";
+        call.group = record.group;
         call.call = trace_.next_call();
         call.pass = session::current_pass();
         call.positions_known =

@@ -80,14 +80,14 @@ TensorNote* fresh_note(Notes& notes, void* tensor, NoteKind kind) noexcept {
 }
 
 void note_view(const Hook& hook, void* view, void* source) noexcept {
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || view == nullptr) return;
     Notes notes;
     if (TensorNote* note = fresh_note(notes, view, NoteKind::view)) note->source = source;
 }
 
 void note_product(const Hook& hook, void* product, void* weight, void* input) noexcept {
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || product == nullptr) return;
     verify_ggml_layout(*api, product);
     Notes notes;
@@ -105,7 +105,7 @@ void note_product(const Hook& hook, void* product, void* weight, void* input) no
 }
 
 void note_index(const Hook& hook, void* result, NoteKind kind, void* data, void* index) noexcept {
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || result == nullptr) return;
     keep_input(*api, index);
     Notes notes;
@@ -119,7 +119,7 @@ void note_index(const Hook& hook, void* result, NoteKind kind, void* data, void*
 void note_cache(const Hook& hook, const GgmlApi& api, void* tensor) noexcept {
     if (!api.is_leaf(tensor)) return;
     verify_ggml_layout(api, tensor);
-    if (ggml_api(hook.caller) == nullptr) return;  // turned off by what was found
+    if (ggml_api(hook.caller.address) == nullptr) return;  // turned off by what was found
     note_cache_tensor(api.name(tensor), api.type_name(api.type(tensor)));
 }
 
@@ -127,7 +127,7 @@ void note_cache(const Hook& hook, const GgmlApi& api, void* tensor) noexcept {
 /// GGUF reader does that), of which nothing but the name may be read.
 void note_name(const Hook& hook, void* tensor) noexcept {
     if (hook.internal) return;
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || tensor == nullptr) return;
     StableName name;
     const std::string_view engine_name = api->name(tensor);
@@ -286,7 +286,7 @@ void* ggml_transpose(const Hook& hook, ggml_transpose_fn real, void* ctx, void* 
 int ggml_backend_sched_graph_compute_async(const Hook& hook,
                                            ggml_backend_sched_graph_compute_async_fn real,
                                            void* sched, void* graph) {
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr) return real(sched, graph);
     return compute_and_capture(*api, real, sched, graph);
 }
@@ -303,7 +303,7 @@ void* ggml_backend_alloc_ctx_tensors_from_buft(const Hook& hook,
                                                ggml_backend_alloc_ctx_tensors_from_buft_fn real,
                                                void* ctx, void* buft) {
     void* buffer = real(ctx, buft);
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || buffer == nullptr) return buffer;
     for (void* t = api->get_first_tensor(ctx); t != nullptr; t = api->get_next_tensor(ctx, t)) {
         note_buffer(t, buffer);
@@ -314,17 +314,17 @@ void* ggml_backend_alloc_ctx_tensors_from_buft(const Hook& hook,
 int ggml_backend_tensor_alloc(const Hook& hook, ggml_backend_tensor_alloc_fn real, void* buffer,
                               void* tensor, void* address) {
     const int status = real(buffer, tensor, address);
-    if (ggml_api(hook.caller) != nullptr) note_buffer(tensor, buffer);
+    if (ggml_api(hook.caller.address) != nullptr) note_buffer(tensor, buffer);
     return status;
 }
 
 void ggml_backend_tensor_set(const Hook& hook, ggml_backend_tensor_set_fn real, void* tensor,
                              const void* data, std::size_t offset, std::size_t size) {
     real(tensor, data, offset, size);
-    const GgmlApi* api = ggml_api(hook.caller);
+    const GgmlApi* api = ggml_api(hook.caller.address);
     if (api == nullptr || offset != 0) return;
     verify_ggml_layout(*api, tensor);
-    if (ggml_api(hook.caller) != nullptr) record_uploaded_weight(*api, tensor, data, size);
+    if (ggml_api(hook.caller.address) != nullptr) record_uploaded_weight(*api, tensor, data, size);
 }
 
 }  // namespace probe

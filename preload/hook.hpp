@@ -14,18 +14,25 @@ namespace orch {
 /// Each probe can be off as a whole; its functions then cost six instructions a call.
 enum class ProbeId : std::uint8_t { blas, onednn, ggml, llama, cublas, cuda, count };
 
-struct Hook {
-    void* real;               ///< what the caller would have reached without us
-    bool observed;            ///< false: call `real` and do nothing else
-    const void* caller;       ///< return address
-    std::string_view module;  ///< file name of the calling module; empty: code of no module
-    std::uintptr_t module_low;
-    bool internal;  ///< the caller is the library that holds `real`
+/// A calling module, and what it reaches under one name. Never freed.
+struct Target;
+
+/// The place in the engine that called.
+struct CallSite {
+    const void* address = nullptr;   ///< return address
+    const Target* module = nullptr;  ///< null: not known
 };
 
-/// "libtorch_cpu.so+0x12ab": the place in the engine that called.
+struct Hook {
+    void* real;     ///< what the caller would have reached without us
+    bool observed;  ///< false: call `real` and do nothing else
+    bool internal;  ///< the caller is the library that holds `real`
+    CallSite caller;
+};
+
+/// "libtorch_cpu.so+0x12ab"; empty: code of no module.
 using CallerName = FixedString<127>;
-CallerName caller_name(const Hook& hook) noexcept;
+CallerName caller_name(const CallSite& caller) noexcept;
 
 /// llama_batch of llama.h, passed by value. llama_probe.cpp checks this layout against what the
 /// library's own llama_batch_get_one returns before it believes it.

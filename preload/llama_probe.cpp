@@ -94,12 +94,12 @@ class Pass {
   public:
     Pass(const Hook& hook, std::string_view op, void* ctx, const LlamaBatch& batch) noexcept {
         Trace* trace = session::trace();
-        if (trace == nullptr || !layout_is_known(hook.caller)) return;
+        if (trace == nullptr || !layout_is_known(hook.caller.address)) return;
         if (batch.n_tokens <= 0 || batch.n_tokens > max_tokens) return;
         open_ = true;
         const std::int64_t pass = session::begin_pass();
         batch_of_thread = &batch;
-        first_position_of_thread = batch.pos == nullptr ? next_position(ctx, hook.caller) : 0;
+        first_position_of_thread = batch.pos == nullptr ? next_position(ctx, hook.caller.address) : 0;
         bump(trace->ledger()[RecordClass::pass].seen);
         write(*trace, op, pass, batch);
     }

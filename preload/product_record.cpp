@@ -53,7 +53,7 @@ void record_product(const Hook& hook, std::string_view op, const Product& produc
         weight = identify();
         proven = check();
     }
-    const CallerName caller = caller_name(hook);
+    const CallerName caller = caller_name(hook.caller);
     const Side input{product.x, &x, dtype_name(product.x.dtype)};
     CallRecord record;
     record.kind = "gemm";

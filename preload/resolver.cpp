@@ -17,19 +17,23 @@
 
 namespace orch {
 
-namespace {
-
-constexpr std::size_t max_targets = 4096;
-
-/// A calling module and what it reaches under one name. Never freed: the stubs read it without
-/// a lock. The stubs know the first three members.
+/// The stubs read it without a lock, and know the first three members.
 struct Target {
     std::uintptr_t low = 0;
     std::uintptr_t size = 0;
     void* real = nullptr;
     Target* next = nullptr;
-    FixedString<63> module;
+    bool excluded = false;  ///< ORCH_TRACE_EXCLUDE: nobody looks at these calls
+    FixedString<63> name;
+
+    bool contains(const void* address) const noexcept {
+        return reinterpret_cast<std::uintptr_t>(address) - low < size;
+    }
 };
+
+namespace {
+
+constexpr std::size_t max_targets = 4096;
 
 constinit Target nobody{};
 constinit Target target_pool[max_targets] = {};
@@ -213,7 +217,10 @@ Target* add_target(HookId id, const void* caller) noexcept {
     target.low = module.low;
     target.size = module.high - module.low;
     target.real = find_in(module, hook_infos[index].name);
-    target.module.append(module.path.empty() ? std::string_view{"main"} : file_name(module.path));
+    target.name.append(module.path.empty() ? std::string_view{"main"} : file_name(module.path));
+    const GlobList& exclude = session::config().exclude;
+    target.excluded =
+        exclude.matches(target.name) || exclude.matches(std::string_view{hook_infos[index].name});
     target.next = known_targets[index].load(std::memory_order_relaxed);
     while (!known_targets[index].compare_exchange_weak(
         target.next, &target, std::memory_order_release, std::memory_order_relaxed)) {
@@ -221,12 +228,16 @@ Target* add_target(HookId id, const void* caller) noexcept {
     return &target;
 }
 
-Target* find_target(HookId id, const void* caller) noexcept {
-    const auto a = reinterpret_cast<std::uintptr_t>(caller);
-    Target* t = known_targets[static_cast<std::size_t>(id)].load(std::memory_order_acquire);
-    while (t != nullptr && a - t->low >= t->size)
+Target* known_target(std::size_t index, const void* caller) noexcept {
+    Target* t = known_targets[index].load(std::memory_order_acquire);
+    while (t != nullptr && !t->contains(caller))
         t = t->next;
-    return t != nullptr ? t : add_target(id, caller);
+    return t;
+}
+
+Target* find_target(HookId id, const void* caller) noexcept {
+    Target* known = known_target(static_cast<std::size_t>(id), caller);
+    return known != nullptr ? known : add_target(id, caller);
 }
 
 /// As ld.so does when lazy binding fails: nothing else can be done for a call without a callee.
@@ -271,10 +282,18 @@ void forget_callers() noexcept {
         set_target(i, &nobody);
 }
 
-Hook enter_hook(HookId id, const void* caller) noexcept {
+namespace {
+
+Hook make_hook(void* real, bool active, const void* caller, const Target* target) noexcept {
+    return {real,
+            active && !Guard::inside() && (target == nullptr || !target->excluded),
+            target != nullptr && target->contains(real),
+            {caller, target}};
+}
+
+/// The first call of a caller, or one of a probe that is off.
+Hook enter_unknown(HookId id, const void* caller, void* real) noexcept {
     const auto index = static_cast<std::size_t>(id);
-    void* real = orch_pending_real;
-    orch_pending_real = nullptr;
     const bool active = session::probe_active(hook_infos[index].probe);
     orch_hook_active[index].store(active, std::memory_order_relaxed);
     const Target* target = nullptr;
@@ -287,21 +306,31 @@ Hook enter_hook(HookId id, const void* caller) noexcept {
         real = target != nullptr ? target->real : find_for_caller(hook_infos[index].name, caller);
     }
     if (real == nullptr) no_such_function(hook_infos[index].name);
-    Hook hook{real, active && !Guard::inside(), caller, {}, 0, false};
-    if (target != nullptr) {
-        hook.internal = reinterpret_cast<std::uintptr_t>(real) - target->low < target->size;
-        hook.module = target->module;
-        hook.module_low = target->low;
-    }
-    return hook;
+    return make_hook(real, active, caller, target);
 }
 
-CallerName caller_name(const Hook& hook) noexcept {
+}  // namespace
+
+Hook enter_hook(HookId id, const void* caller) noexcept {
+    const auto index = static_cast<std::size_t>(id);
+    void* const bound = orch_pending_real;
+    if (bound != nullptr) orch_pending_real = nullptr;
+    void* real = bound;
+    const Target* target = known_target(index, caller);
+    if (target != nullptr && real == nullptr) real = target->real;
+    // A probe that is on stays on.
+    const bool active = orch_hook_active[index].load(std::memory_order_relaxed);
+    if (target == nullptr || real == nullptr || !active) return enter_unknown(id, caller, bound);
+    return make_hook(real, true, caller, target);
+}
+
+CallerName caller_name(const CallSite& caller) noexcept {
     CallerName name;
-    if (hook.module.empty()) return name;
-    name.append(hook.module);
+    if (caller.module == nullptr) return name;
+    name.append(caller.module->name);
     name.append("+0x");
-    const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(hook.caller) - hook.module_low;
+    const std::uintptr_t offset =
+        reinterpret_cast<std::uintptr_t>(caller.address) - caller.module->low;
     bool leading = true;
     for (int shift = 60; shift >= 0; shift -= 4) {
         const unsigned digit = (offset >> shift) & 15U;

@@ -135,6 +135,9 @@ void write_config(JsonLine& line, const Config& config) noexcept {
     constexpr const char* graph_modes[] = {"digest", "report", "off"};
     line.field("graphs", graph_modes[static_cast<int>(config.graphs)]);
     line.field("memory", config.memory_bytes);
+    line.field("full", config.full.text());
+    line.field("full_limit", config.full_limit);
+    line.field("full_ring", config.full_ring);
     FixedString<31> probes;
     if (config.probe_blas) probes.append("blas,");
     if (config.probe_onednn) probes.append("onednn,");
@@ -143,6 +146,7 @@ void write_config(JsonLine& line, const Config& config) noexcept {
     if (config.probe_cuda) probes.append("cuda,");
     probes.truncate(probes.size() - (probes.empty() ? 0 : 1));
     line.field("probes", std::string_view{probes});
+    line.field("exclude", config.exclude.text());
     line.close_object();
 }
 

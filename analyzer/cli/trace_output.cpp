@@ -106,6 +106,15 @@ std::string glob_escaped(std::string_view text) {
     return result;
 }
 
+/// Whole tensors of a trace that is emptied: nothing names them any more.
+void remove_whole_tensors(const fs::path& folder) {
+    std::error_code ignored;  // a name that stays taken costs the next file a number
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+        const fs::path extension = entry.path().extension();
+        if (extension == ".safetensors" || extension == ".part") fs::remove(entry.path(), ignored);
+    }
+}
+
 /// "a/b.jsonl" -> "a/b.[0-9]*.jsonl": where a second process found the file taken.
 std::string with_pid(const std::string& pattern) {
     const std::size_t slash = pattern.rfind('/');
@@ -189,6 +198,7 @@ void TraceOutput::prepare_file(const fs::path& path, bool append) {
             throw UsageError(fmt::format("{}: cannot be emptied: {}", old, reason(errno)));
         }
     }
+    remove_whole_tensors(name + ".full");
 }
 
 void TraceOutput::prepare(bool append) {
@@ -236,7 +246,8 @@ std::vector<fs::path> TraceOutput::candidates() const {
             for (std::size_t i = 0; i < found.gl_pathc; ++i) {
                 const fs::path path = found.gl_pathv[i];
                 const bool known = std::find(result.begin(), result.end(), path) != result.end();
-                if (!known && path.extension() != ".values") result.push_back(path);
+                const bool beside = path.extension() == ".values" || path.extension() == ".full";
+                if (!known && !beside) result.push_back(path);
             }
         }
         ::globfree(&found);

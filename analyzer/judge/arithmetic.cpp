@@ -45,6 +45,7 @@ Arithmetic arithmetic_of(const EngineTrace& engine, bool is_b, std::span<const P
             result.weights = dtype;
         }
     std::map<std::string, std::size_t> inputs;
+    std::map<std::string, std::size_t> products;
     // Of each place, all passes together: a decode step alone shows too few values.
     std::map<std::string, MatrixPair> places;
     for (const PassData& pass : passes)
@@ -52,6 +53,8 @@ Arithmetic arithmetic_of(const EngineTrace& engine, bool is_b, std::span<const P
             if (!site.products.empty()) {
                 const MatrixPair& x = site.products.front().x;
                 ++inputs[(is_b ? x.b : x.a).dtype];
+                for (const ProductData& product : site.products)
+                    ++products[is_b ? product.arithmetic_b : product.arithmetic_a];
                 MatrixPair& all = places[site.site->label];
                 all.rows.insert(all.rows.end(), x.rows.begin(), x.rows.end());
             }
@@ -60,6 +63,12 @@ Arithmetic arithmetic_of(const EngineTrace& engine, bool is_b, std::span<const P
         if (count > best) {
             best = count;
             result.activations = dtype;
+        }
+    best = 0;
+    for (const auto& [arithmetic, count] : products)
+        if (count > best) {
+            best = count;
+            result.products = arithmetic;
         }
     if (result.activations != "f32") return result;
     std::size_t measured = 0;

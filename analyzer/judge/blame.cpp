@@ -93,10 +93,12 @@ Proofs proofs_of(const ProductReading& product, const FlowOptions& options,
         return weight < 0 ? std::string{}
                           : engine.weights[static_cast<std::size_t>(weight)].record.dtype;
     };
-    const bool bad_a = product.proof_a.value_or(0) >
-                       proof_floor(options.a, type_of(*alignment.a, product.pair->a));
-    const bool bad_b = product.proof_b.value_or(0) >
-                       proof_floor(options.b, type_of(*alignment.b, product.pair->b));
+    const bool bad_a =
+        product.proof_a.value_or(0) >
+        proof_floor(options.a, type_of(*alignment.a, product.pair->a), product.rounding_a);
+    const bool bad_b =
+        product.proof_b.value_or(0) >
+        proof_floor(options.b, type_of(*alignment.b, product.pair->b), product.rounding_b);
     if (bad_a != bad_b) return Proofs::one_wrong;
     if (!bad_a && !bad_b && product.proof_a && product.proof_b) return Proofs::both_right;
     return Proofs::none;
@@ -221,14 +223,14 @@ class Search {
 
 }  // namespace
 
-double proof_floor(const Arithmetic& engine, const std::string& weight_type) {
+double proof_floor(const Arithmetic& engine, const std::string& weight_type, double arithmetic) {
     // Freivalds' sixteen probes estimate the error to a third; ggml multiplies quantised weights
     // with inputs quantised alike.
     double rounding = narrow_rounding(engine);
     if (weight_type != "f32" && !weight_type.empty() && weight_type != "f64")
         rounding += weight_type == "f16" || weight_type == "bf16" ? floors::rounding(weight_type)
                                                                   : 2 * floors::rounding("q8_0");
-    return 6 * (floors::f32 + rounding);
+    return 6 * (floors::f32 + rounding + arithmetic);
 }
 
 BlameResult find_blame(const Alignment& alignment, const std::vector<PassReadings>& readings,

@@ -38,6 +38,7 @@ FirstDivergence describe(const Alignment& alignment, const Blame& blame,
                          const FlowOptions& options);
 
 /// What an engine's own proof of a product may show in correct arithmetic.
-double proof_floor(const Arithmetic& engine, const std::string& weight_type);
+/// `arithmetic` is what the product's own may lose.
+double proof_floor(const Arithmetic& engine, const std::string& weight_type, double arithmetic);
 
 }  // namespace orch

@@ -141,10 +141,10 @@ void tell_team(FirstDivergence& found, const Alignment& alignment, const Blame& 
     if (blame.place.product != nullptr && blame.suspect.product) {
         const ProductData& product = *blame.suspect.product;
         if (product.proof_a && product.proof_b) {
-            const bool bad_a =
-                product.proof_a->error > proof_floor(options.a, product.weight_type_a);
-            const bool bad_b =
-                product.proof_b->error > proof_floor(options.b, product.weight_type_b);
+            const bool bad_a = product.proof_a->error >
+                               proof_floor(options.a, product.weight_type_a, product.rounding_a);
+            const bool bad_b = product.proof_b->error >
+                               proof_floor(options.b, product.weight_type_b, product.rounding_b);
             if (bad_a != bad_b) {
                 found.team = bad_b ? b : a;
                 found.team_because = fmt::format(

@@ -24,6 +24,7 @@ std::string precision_text(const Arithmetic& arithmetic) {
     parts.push_back(parts.empty() ? arithmetic.activations + told
                                   : arithmetic.activations + " activations" + told);
     if (!arithmetic.kv.empty()) parts.push_back(arithmetic.kv + " KV cache");
+    if (!arithmetic.products.empty()) parts.push_back("products in " + arithmetic.products);
     return joined(parts, ", ");
 }
 

@@ -27,6 +27,9 @@ struct Arithmetic {
     std::string kv;                   ///< of the cache; empty: not known
     std::string weights = "f32";      ///< of most weights
     bool named = false;               ///< it names its weights: ggml's arithmetic
+    /// What most products were allowed to be computed in, as their records say; empty: what the
+    /// types of their operands imply.
+    std::string products;
 };
 
 namespace floors {
@@ -49,6 +52,15 @@ inline constexpr double f16_attention_growth = 1.0 / 16;  ///< per position, und
 inline constexpr double norm_roundings = 2.5;
 inline constexpr double attention_roundings = 4;  ///< q, k rotated, scores, weights, result
 inline constexpr double activation_roundings = 2;
+inline constexpr double attention_products = 2;  ///< scores, and what they weigh
+
+/// Roundings of a product whose operands are brought to a narrower type first: x and W. Simulated
+/// with normal values, 64 to 4096 inputs: 1.4 if rounded to the nearest, 3.7 if cut off, which is
+/// below `suspicious` times this.
+inline constexpr double narrowed_operands = 2;
+/// Sums that are kept in f16, of this many terms at a time, round so often. Simulated as above: 0.9
+/// of what follows from it.
+inline constexpr double terms_of_f16_sums = 16;
 
 /// How much larger than its input's a correct step's relative error may become before it is looked
 /// at. Softmax and norms with outlier channels amplify; measured on correct engines: 1.9.
@@ -85,11 +97,16 @@ double step_floor(Step step, const Arithmetic& a, const Arithmetic& b, std::int6
 /// Of a result that is kept in the engine's narrow type; 0 for f32.
 double narrow_rounding(const Arithmetic& engine);
 
+/// Of a product by its record's key "arithmetic"; 0: no coarser than its operands. `type` and
+/// `inputs` are of its x.
+double arithmetic_rounding(std::string_view arithmetic, std::string_view type, std::int64_t inputs);
+
 /// Of a product: the weights' element types, and what the engine does to its input on the way.
 double product_floor(const Arithmetic& a, const Arithmetic& b, std::string_view weight_a,
                      std::string_view weight_b, Content content);
 
-/// "bf16 against f32", "f16 KV cache": what explains differences of this size; may be empty.
+/// "bf16 against f32", "f16 KV cache", "products in tf32": what explains differences of this size;
+/// may be empty.
 std::string arithmetic_text(const Arithmetic& a, const Arithmetic& b);
 
 }  // namespace orch

@@ -267,8 +267,11 @@ SiteReading Flow::read_site(const SiteData& data, Stream& stream) {
         reading.role = product.role;
         reading.x = read_matrix(product.x, expected_x);
         if (reading.x.gain >= result.x.gain) result.x = reading.x;
-        reading.floor = product_floor(options_.a, options_.b, product.weight_type_a,
-                                      product.weight_type_b, product.content);
+        reading.floor = std::hypot(product_floor(options_.a, options_.b, product.weight_type_a,
+                                                 product.weight_type_b, product.content),
+                                   std::hypot(product.rounding_a, product.rounding_b));
+        reading.rounding_a = product.rounding_a;
+        reading.rounding_b = product.rounding_b;
         const std::string place = label + " y " + std::string{part_name(product.role.part)};
         reading.y = read_matrix(product.y, [&](std::int64_t position) {
             const double in = floors::amplification * error_at(reading.x, position);

@@ -42,7 +42,9 @@ struct ProductReading {
     Role role;
     Reading x;
     Reading y;
-    double floor = 0;  ///< of the product alone
+    double floor = 0;       ///< of the product alone
+    double rounding_a = 0;  ///< what the arithmetic that a's record names may lose
+    double rounding_b = 0;
     std::optional<double> proof_a;
     std::optional<double> proof_b;
     bool other_weight = false;  ///< another weight than the reference's, or changed numbers

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "analyzer/judge/floors.hpp"
 #include "analyzer/judge/placed_rows.hpp"
 
 namespace orch {
@@ -14,6 +15,8 @@ struct Call {
     PlacedRows x;
     PlacedRows y;
     std::optional<Proof> proof;
+    std::string arithmetic;
+    double rounding = 0;  ///< of that arithmetic
 };
 
 Call read_call(const EngineTrace& engine, RecordParser& parser, const Entry& entry,
@@ -23,7 +26,11 @@ Call read_call(const EngineTrace& engine, RecordParser& parser, const Entry& ent
     call.proof = record.proof;
     call.y = placed(record.y, entry, range);
     if (!call.y.rows.empty()) call.y.values.emplace(call.y.rows.begin()->first, record.values);
-    if (record.x) call.x = placed(*record.x, entry, range);
+    if (record.x) {
+        call.x = placed(*record.x, entry, range);
+        call.arithmetic = record.arithmetic;
+        call.rounding = arithmetic_rounding(record.arithmetic, record.x->dtype, record.x->cols);
+    }
     for (const Entry* line : engine.trace->rows_of(engine.run, entry.call)) {
         const RowRecord row = parser.row(*line);
         const std::int64_t position = position_of(call.y, entry, row.position);
@@ -41,6 +48,8 @@ struct SideOfPair {
     PlacedRows y;
     std::vector<PlacedRows> parts;  ///< y, by weight
     std::optional<Proof> proof;
+    std::string arithmetic;  ///< of the coarsest of them
+    double rounding = 0;
     std::uint64_t x_key = 0;
     std::uint64_t y_key = 0;
     std::string weight_type;
@@ -59,7 +68,12 @@ SideOfPair read_side(const EngineTrace& engine, RecordParser& parser,
         if (found == by_weight.end() || product.weight < 0)
             found = by_weight.insert(by_weight.end(), {product.weight, {}});
         found->second.push_back(read_call(engine, parser, entry, range(product.pass)));
-        const std::optional<Proof>& proof = found->second.back().proof;
+        const Call& call = found->second.back();
+        if (call.rounding >= side.rounding && !call.arithmetic.empty()) {
+            side.rounding = call.rounding;
+            side.arithmetic = call.arithmetic;
+        }
+        const std::optional<Proof>& proof = call.proof;
         if (proof && (!side.proof || error_of(*proof) > error_of(*side.proof))) side.proof = proof;
         side.x_key = entry.x_key;
         side.y_key = entry.y_key;
@@ -234,6 +248,10 @@ ProductData Measurer::read_product(std::size_t index, const PassPair& pass) {
     data.y.parts_b = rows_by_part(b, data.y);
     data.proof_a = a.proof;
     data.proof_b = b.proof;
+    data.arithmetic_a = a.arithmetic;
+    data.arithmetic_b = b.arithmetic;
+    data.rounding_a = a.rounding;
+    data.rounding_b = b.rounding;
     data.weight_type_a = a.weight_type;
     data.weight_type_b = b.weight_type;
     return data;

@@ -49,6 +49,10 @@ struct ProductData {
     MatrixPair y;
     std::optional<Proof> proof_a;  ///< the worst of its parts
     std::optional<Proof> proof_b;
+    std::string arithmetic_a;  ///< as records have it; empty: as its types imply
+    std::string arithmetic_b;
+    double rounding_a = 0;  ///< what that arithmetic may lose
+    double rounding_b = 0;
     std::string weight_type_a;
     std::string weight_type_b;
     Content content = Content::unknown;

@@ -237,6 +237,7 @@ CallRecord RecordParser::call(const Entry& entry) {
     call.op = string_at(json, "op");
     call.name = string_at(json, "name");
     call.caller = string_at(json, "caller");
+    call.arithmetic = string_at(json, "arithmetic");
     object part;
     if (json.at_key("x").get(part) == simdjson::SUCCESS) call.x = side_of(part);
     if (json.at_key("y").get(part) == simdjson::SUCCESS) call.y = side_of(part);

@@ -60,8 +60,9 @@ struct Proof {
 /// A gemm or a checkpoint record.
 struct CallRecord {
     std::string op;
-    std::string name;    ///< the engine's own, may be empty
-    std::string caller;  ///< module+offset, may be empty
+    std::string name;        ///< the engine's own, may be empty
+    std::string caller;      ///< module+offset, may be empty
+    std::string arithmetic;  ///< of a product on a GPU; empty: as its types imply
     std::optional<Side> x;
     Side y;
     std::optional<Proof> proof;

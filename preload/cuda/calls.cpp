@@ -5,33 +5,47 @@
 
 namespace orch::cuda {
 
-static_assert(std::is_trivially_copyable_v<CallInfo>);
+static_assert(std::is_trivially_copyable_v<CallInfo> && sizeof(CallInfo) % 8 == 0);
+
+void CallEntry::set(std::uint32_t number, const CallInfo& info) noexcept {
+    std::uint64_t words[info_words];
+    std::memcpy(words, &info, sizeof info);
+    number_.store(0, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < info_words; ++i)
+        __atomic_store_n(&info_[i], words[i], __ATOMIC_RELEASE);
+    number_.store(number, std::memory_order_release);
+}
+
+bool CallEntry::get(std::uint32_t number, CallInfo& out) const noexcept {
+    if (number_.load(std::memory_order_acquire) != number) return false;
+    std::uint64_t words[info_words];
+    for (std::size_t i = 0; i < info_words; ++i)
+        words[i] = __atomic_load_n(&info_[i], __ATOMIC_ACQUIRE);
+    std::memcpy(&out, words, sizeof out);
+    return number_.load(std::memory_order_relaxed) == number;
+}
+
+/// The table is larger than a core's caches: a call that wrote to it at once would wait for memory.
+void CallEntry::fetch_for_writing() const noexcept {
+    constexpr std::size_t line = 64;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(this);
+    for (std::size_t at = 0; at < sizeof *this; at += line)
+        __builtin_prefetch(bytes + at, 1);
+    __builtin_prefetch(bytes + sizeof *this - 1, 1);
+}
 
 std::uint32_t CallTable::add(const CallInfo& info) noexcept {
-    const bool captured = info.capture != nullptr;
-    const std::uint32_t count = (captured ? captured_used_ : eager_used_).fetch_add(1) + 1;
-    if (captured && count >= captured_count) {
-        captured_used_.store(captured_count);
-        return 0;
-    }
-    const std::uint32_t number = captured ? count | captured_bit : count & ~captured_bit;
-    Entry& entry = captured ? captured_[count] : eager_[number % eager_count];
-    entry.number.store(0, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    std::memcpy(entry.info, &info, sizeof info);
-    entry.number.store(number, std::memory_order_release);
+    constexpr std::uint32_t of_eager_calls = (1U << 31) - 1;
+    std::uint32_t number = 0;
+    while (number == 0)
+        number = used_.fetch_add(1, std::memory_order_relaxed) & of_eager_calls;
+    entries_[number % count].set(number, info);
+    entries_[(number + 1) % count].fetch_for_writing();
     return number;
 }
 
-bool CallTable::find(std::uint32_t number, CallInfo& out) noexcept {
-    const bool captured = (number & captured_bit) != 0;
-    const std::uint32_t index = number & ~captured_bit;
-    if (captured && index >= captured_count) return false;
-    Entry& entry = captured ? captured_[index] : eager_[index % eager_count];
-    if (entry.number.load(std::memory_order_acquire) != number) return false;
-    std::memcpy(&out, entry.info, sizeof out);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return entry.number.load(std::memory_order_relaxed) == number;
+bool CallTable::find(std::uint32_t number, CallInfo& out) const noexcept {
+    return entries_[number % count].get(number, out);
 }
 
 }  // namespace orch::cuda

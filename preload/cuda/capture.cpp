@@ -6,6 +6,8 @@
 #include "core/proof.hpp"
 #include "core/trace.hpp"
 #include "preload/cuda/drain.hpp"
+#include "preload/cuda/graphs.hpp"
+#include "preload/cuda/nodes.hpp"
 #include "preload/resolver.hpp"
 #include "preload/session.hpp"
 
@@ -24,9 +26,6 @@ struct Place {
     Capture* capture = nullptr;
 
     bool usable() const { return context != nullptr; }
-    std::uint64_t capture_id() const {
-        return capture != nullptr ? capture->id.load(std::memory_order_relaxed) : 0;
-    }
 };
 
 /// `bound` keeps the stream's context current for as long as it lives.
@@ -52,6 +51,24 @@ Place place_of(Trace& trace, Stream stream, std::optional<ContextOfStream>& boun
     return place;
 }
 
+/// In a capture: the launch becomes a node, that runs as often as its graph does.
+bool launch_node(const Place& place, CallInfo& info, device::Job& job) noexcept {
+    Capture& capture = *place.capture;
+    if (!graph_nodes().add(info, *place.context, *place.driver, job)) {
+        session::blind_spot("graph", "more digests in CUDA graphs than orchtrace keeps");
+        return false;
+    }
+    dump_result(*place.context, *place.driver, info, job, place.stream);
+    if (!place.context->launch(*place.driver, job, place.stream, capture.place)) {
+        graph_nodes().launch_failed(job.op);
+        return false;
+    }
+    capture.context = place.context;
+    auto& nodes = info.kind == CallKind::copy ? capture.copies : capture.products;
+    nodes.fetch_add(1, std::memory_order_relaxed);
+    return true;
+}
+
 bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) noexcept {
     if (info.kind != CallKind::weight) {
         info.call = place.capture != nullptr
@@ -59,32 +76,31 @@ bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) 
                               place.capture->copies.load(std::memory_order_relaxed)
                         : trace.next_call();
     }
+    if (place.capture != nullptr) return launch_node(place, info, job);
     job.op = call_table.add(info);
-    if (job.op == 0) {
-        session::blind_spot("graph", "more digests in CUDA graphs than orchtrace keeps");
-        return false;
-    }
-    if (place.capture != nullptr) {
-        job.runs = place.context->take_counter(*place.driver);
-        if (job.runs == 0) return false;
-    }
-    if (!place.context->launch(*place.driver, job, place.stream, place.capture_id())) return false;
-    if (place.capture != nullptr) {
-        auto& nodes = info.kind == CallKind::copy ? place.capture->copies : place.capture->products;
-        nodes.fetch_add(1, std::memory_order_relaxed);
-    } else {
-        launched();
-    }
+    dump_result(*place.context, *place.driver, info, job, place.stream);
+    if (!place.context->launch(*place.driver, job, place.stream, 0)) return false;
+    launched();
     return true;
+}
+
+/// Once per weight; behind a list when the drain thread wants to know what it shows, and in no
+/// capture: read from another stream, its pointers may not be there yet.
+bool is_asked_for(WeightEntry& entry, std::uint32_t life, bool behind_list,
+                  const Place& place) noexcept {
+    if (behind_list) {
+        return place.capture == nullptr && entry.wanted.load(std::memory_order_relaxed) &&
+               entry.wanted.exchange(false, std::memory_order_relaxed);
+    }
+    return entry.asked.load(std::memory_order_relaxed) != life &&
+           entry.asked.exchange(life, std::memory_order_relaxed) != life;
 }
 
 /// Digests a weight once. In a capture that goes to a stream of ours: it must not become a node.
 void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
                     const CallInfo& product) noexcept {
-    if (entry.asked.load(std::memory_order_relaxed) ||
-        entry.asked.exchange(true, std::memory_order_relaxed)) {
-        return;
-    }
+    const bool behind_list = product.product.weight.indirect;
+    if (!is_asked_for(entry, product.life, behind_list, place)) return;
     ClassCounts& counts = trace.ledger()[RecordClass::weight];
     bump(counts.seen);
     if (trace.config().weights == WeightMode::names) {
@@ -103,12 +119,15 @@ void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
     const MatrixView shape{nullptr, DType::f32, weight.rows, weight.cols, 0, 1};
     if (trace.config().weights == WeightMode::proof && worth_probing(shape)) {
         std::uint64_t probes = entry.probes.load(std::memory_order_relaxed);
+        // Behind a list they stay those of one weight: products that read them may be under way.
+        const bool taken = behind_list && probes != 0;
         if (probes == 0) {
             probes = place.context->take_memory(*place.driver, probe_bytes(weight.cols));
             entry.probes.store(probes, std::memory_order_relaxed);
         }
-        job.probes_out = probes;
+        if (!taken) job.probes_out = probes;
     }
+    info.with_probes = job.probes_out != 0;
     Place where = place;
     if (place.capture != nullptr) {
         where.stream = place.context->own_stream();
@@ -120,8 +139,8 @@ void ask_for_weight(const Place& place, Trace& trace, WeightEntry& entry,
         entry.probes_stream.store(where.stream, std::memory_order_release);
 }
 
-bool probes_usable(const WeightEntry& entry, Stream stream) noexcept {
-    return entry.probes_ready.load(std::memory_order_acquire) ||
+bool probes_usable(const WeightEntry& entry, std::uint32_t life, Stream stream) noexcept {
+    return entry.probes_ready.load(std::memory_order_acquire) == life ||
            entry.probes_stream.load(std::memory_order_acquire) == stream;
 }
 
@@ -133,17 +152,26 @@ struct Observed {
     device::Job job;
 };
 
+/// The digest comes behind the call: an operand under the result is gone by then.
+bool is_overwritten(const device::Operand& operand, const device::Operand& result) noexcept {
+    return operand.data == result.data && operand.indirect == result.indirect;
+}
+
 /// Which weight the product has, if any, and whether it can be proved.
 void look_for_weight(Observed& call) noexcept {
     const cublas::DeviceProduct& product = call.info.product;
+    if (is_overwritten(product.weight, product.y)) return;
     if (call.trace.config().weights == WeightMode::off) return;
-    WeightEntry* weight = weight_table.find(product.weight, call.info.device);
-    if (weight == nullptr || weight->is_activation()) return;
+    WeightEntry* weight = weight_table.find(product.weight, call.info.device, call.place.context);
+    if (weight == nullptr) return;
+    weight->used();
+    if (weight->is_activation()) return;
     call.info.weight = weight;
+    call.info.life = weight->life();
     call.job.weight = product.weight;
     ask_for_weight(call.place, call.trace, *weight, call.info);
-    if (product.is_product && product.scalars_known && product.beta == 0 &&
-        probes_usable(*weight, call.place.stream)) {
+    if (product.is_product && product.scalars_known && product.beta == 0 && product.x.data != 0 &&
+        probes_usable(*weight, call.info.life, call.place.stream)) {
         call.job.probes = weight->probes.load(std::memory_order_relaxed);
     }
     call.info.with_probes = call.job.probes != 0;
@@ -167,7 +195,7 @@ void record_call(const Hook& hook, RecordClass record_class, std::string_view na
     bool done = false;
     if (call.place.usable()) {
         call.info.op = op;
-        call.info.caller = caller_name(hook);
+        call.info.caller = hook.caller;
         call.info.capture = call.place.capture;
         call.info.stream = call.place.stream;
         call.info.device = call.place.context->device();
@@ -176,7 +204,7 @@ void record_call(const Hook& hook, RecordClass record_class, std::string_view na
         const device::Operand& y = call.job.side[0] = call.info.product.y;
         call.job.values = static_cast<std::int32_t>(
             std::min({trace->config().values, y.cols, most_device_values}));
-        done = launch(*trace, call.place, call.info, call.job);
+        done = y.data != 0 && launch(*trace, call.place, call.info, call.job);
     }
     // What a graph holds is counted when it runs.
     if (done && call.place.capture != nullptr) return;
@@ -190,10 +218,14 @@ CallTable& calls() noexcept {
     return call_table;
 }
 
-void count_undigested() noexcept {
+DeviceWeights& device_weights() noexcept {
+    return weight_table;
+}
+
+void count_undigested(RecordClass record_class) noexcept {
     Trace* trace = session::trace();
     if (trace == nullptr) return;
-    ClassCounts& counts = trace->ledger()[RecordClass::gemm];
+    ClassCounts& counts = trace->ledger()[record_class];
     bump(counts.seen);
     bump(counts.dropped);
 }
@@ -204,29 +236,48 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
     record_call(hook, RecordClass::gemm, "gemm", op, stream, wanted, [&](Observed& call) {
         call.info.product = product;
         call.info.batch_index = batch_index;
-        call.job.side[1] = product.x;
+        if (is_overwritten(product.x, product.y)) call.info.product.x.data = 0;
+        if (call.info.product.x.data != 0) call.job.side[1] = product.x;
+        if (is_overwritten(product.x, product.y) || is_overwritten(product.weight, product.y)) {
+            session::blind_spot("overwritten",
+                                "a product's result lies over one of its operands, which cannot "
+                                "be read behind the call");
+        }
         look_for_weight(call);
         // A product of two activations has no weight to be joined by, and there are many.
+        const WeightEntry* weight = call.info.weight;
+        const bool has_weight =
+            weight != nullptr &&
+            (!product.weight.indirect || weight->holds_weights.load(std::memory_order_relaxed));
         const int rows = call.trace.config().rows;
-        call.job.selected_rows = call.info.weight == nullptr ? 1
-                                 : rows == all_rows          ? max_selected_rows
-                                                             : rows;
+        call.job.selected_rows = !has_weight ? 1 : rows == all_rows ? max_selected_rows : rows;
     });
 }
 
-void record_copy(const Hook& hook, std::string_view op, Stream stream, std::uint64_t source,
-                 std::uint64_t bytes) noexcept {
-    if (bytes == 0) return;
-    // Token ids and flags: nothing that a sketch says more of than the call does.
-    constexpr std::uint64_t smallest = 64;
-    const bool wanted =
-        bytes >= smallest && bytes % sizeof(float) == 0 && source % sizeof(float) == 0;
-    record_call(hook, RecordClass::copy, "copy", op, stream, wanted, [&](Observed& call) {
-        const auto count = static_cast<std::int64_t>(bytes / sizeof(float));
+void record_copy(const Hook& hook, std::string_view op, Stream stream,
+                 const SeenCopy& copy) noexcept {
+    record_call(hook, RecordClass::copy, "copy", op, stream, copy.wanted, [&](Observed& call) {
         call.info.kind = CallKind::copy;
-        call.info.bytes = bytes;
-        call.info.product.y = {source, 1, count, count, 1, device::Type::f32, false};
+        call.info.bytes = copy.bytes;
+        call.info.between_devices = copy.between_devices;
+        call.info.from = copy.from;
+        call.info.to = copy.to;
         call.job.selected_rows = 1;
+        // A kernel may read what is on its own GPU; the memory of others only if the engine has
+        // asked for that, and nobody says whether it has.
+        const auto readable = [&](const device::Operand& end, int device) {
+            return end.data != 0 && (device == the_only_device || device == call.info.device);
+        };
+        if (readable(copy.source, copy.from)) {
+            call.info.product.y = copy.source;
+        } else if (readable(copy.target, copy.to)) {
+            call.info.product.y = copy.target;
+        } else {
+            session::blind_spot(op, copy.source.data == 0 && copy.target.data == 0
+                                        ? "copies of CUDA arrays, or of slices that are not close "
+                                          "together, are not digested"
+                                        : "neither end of the copy is on the GPU of its stream");
+        }
     });
 }
 

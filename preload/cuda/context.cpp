@@ -9,6 +9,8 @@
 #include "core/trace.hpp"
 #include "device/fatbin.hpp"
 #include "preload/cuda/drain.hpp"
+#include "preload/cuda/exclusive.hpp"
+#include "preload/cuda/graphs.hpp"
 #include "preload/session.hpp"
 
 namespace orch::cuda {
@@ -38,10 +40,7 @@ Contexts& contexts() noexcept {
 std::uint64_t DeviceMemory::take(const Driver& driver, Stream own_stream,
                                  std::size_t size) noexcept {
     size = (size + 255) & ~std::size_t{255};
-    const bool mine = wait_until([&] {
-        bool free = false;
-        return busy_.compare_exchange_strong(free, true, std::memory_order_acquire);
-    });
+    const Exclusive mine(busy_);
     if (!mine) return 0;
     std::uint64_t result = 0;
     if (size > left_ && used_ + size <= limit) {
@@ -62,15 +61,14 @@ std::uint64_t DeviceMemory::take(const Driver& driver, Stream own_stream,
         next_ += size;
         left_ -= size;
     }
-    busy_.store(false, std::memory_order_release);
     return result;
 }
 
-bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
+bool DeviceContext::set_up(const Driver& driver, const Config& config) noexcept {
     const RelaxedCapture relaxed(driver);
     void* module = nullptr;
-    const std::uint32_t slot_bytes =
-        device::slot_bytes_for(static_cast<std::int32_t>(std::min(values, most_device_values)));
+    const std::uint32_t slot_bytes = device::slot_bytes_for(
+        static_cast<std::int32_t>(std::min(config.values, most_device_values)));
     const std::size_t bytes = device::ring_bytes(ring_slots, slot_bytes);
     // Memory of our own, that the driver pins: it stays when the context goes, and the drain thread
     // may be reading it in that moment.
@@ -99,6 +97,10 @@ bool DeviceContext::set_up(const Driver& driver, std::int64_t values) noexcept {
     header->slot_bytes = slot_bytes;
     ring_.emplace(header);
     state_address_ = take_memory(driver, sizeof(device::RingState));
+    if (!config.full.is_none()) {
+        dumps_.set_up(driver, module, config.full_ring,
+                      take_memory(driver, sizeof(device::RingState)));
+    }
     return state_address_ != 0;
 }
 
@@ -152,7 +154,7 @@ DeviceContext* Contexts::of(Context handle, const Driver& driver, Trace& trace) 
 }
 
 void Contexts::set_up(DeviceContext& context, const Driver& driver, Trace& trace) noexcept {
-    const bool usable = context.set_up(driver, trace.config().values) && start_drain(trace);
+    const bool usable = context.set_up(driver, trace.config()) && start_drain(trace);
     context.had_ring_.store(usable, std::memory_order_release);
     context.state_.store(usable ? DeviceContext::ready : DeviceContext::unusable,
                          std::memory_order_release);
@@ -166,8 +168,9 @@ void Contexts::forget(Context handle) noexcept {
     for (DeviceContext& context : contexts_) {
         Context known = handle;
         // A later context may get the same handle: it must find a free entry, not this one.
-        if (context.handle_.compare_exchange_strong(known, nullptr))
-            context.state_.store(DeviceContext::unusable, std::memory_order_release);
+        if (!context.handle_.compare_exchange_strong(known, nullptr)) continue;
+        context.state_.store(DeviceContext::unusable, std::memory_order_release);
+        context_gone(context);
     }
 }
 

@@ -11,10 +11,12 @@
 #include "device/protocol.hpp"
 #include "device/ring_reader.hpp"
 #include "preload/cuda/driver.hpp"
+#include "preload/cuda/dump.hpp"
 
 namespace orch {
 class Trace;
-}
+struct Config;
+}  // namespace orch
 
 namespace orch::cuda {
 
@@ -59,6 +61,7 @@ class DeviceContext {
         dropped_ = ring_->dropped();
         return dropped_ - before;
     }
+    DumpRing& dumps() noexcept { return dumps_; }
     /// It was ready once: what the device wrote there is still to be read.
     bool has_ring() const noexcept { return had_ring_.load(std::memory_order_acquire); }
     bool is_ready() const noexcept { return state_.load(std::memory_order_acquire) == ready; }
@@ -66,9 +69,9 @@ class DeviceContext {
   private:
     friend class Contexts;
     enum State : int { unused, ready, unusable };
-    static constexpr std::size_t max_streams = 1024;
+    static constexpr std::size_t most_scratches = 2048;  ///< of 1,024 captures, and to spare
 
-    bool set_up(const Driver& driver, std::int64_t values) noexcept;
+    bool set_up(const Driver& driver, const Config& config) noexcept;
     std::uint64_t scratch_for(const Driver& driver, Stream stream, std::uint64_t capture) noexcept;
 
     /// Launches of one stream do not overlap, nor do replays of what one capture recorded there.
@@ -88,8 +91,9 @@ class DeviceContext {
     std::uint64_t ring_address_ = 0;
     std::uint64_t state_address_ = 0;
     std::uint32_t dropped_ = 0;
+    DumpRing dumps_;
     DeviceMemory memory_;
-    Scratch scratch_[max_streams];
+    Scratch scratch_[most_scratches];
 };
 
 class Contexts {

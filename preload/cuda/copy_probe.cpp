@@ -1,52 +1,153 @@
-// Copies from the device to the host: how llama.cpp's logits leave it. What is copied is digested
-// where it lies, on the copy's own stream: the host's end may be filled long after the call
-// returns.
+// The runtime's copies: how logits leave a GPU, and activations go from one to another. What is
+// copied is digested where it lies, on the copy's own stream, behind the copy: the host's end may
+// be filled long after the call returns.
+//
+// What comes from the host goes to the real function before anything else is looked at. What that
+// calls itself in the driver is, of the functions that are hooked, one that finds no record either.
 #include "generated/hook_table.hpp"
-#include "preload/cuda/capture.hpp"
-#include "preload/cuda/cublas_probe.hpp"
+#include "preload/cuda/copies.hpp"
 
 namespace orch {
 namespace {
 
-using cublas::call_real;
-using cuda::success;
+using cuda::Copy;
+using cuda::CopyEnd;
+using cuda::CopyKind;
+using cuda::end_at;
+using cuda::observe_copy;
+using cuda::per_thread;
+using cuda::per_thread_stream;
 
-constexpr int device_to_host = 2;  // cudaMemcpyDeviceToHost
-constexpr int by_address = 4;      // cudaMemcpyDefault: the addresses say what kind of copy it is
+/// Where in an array or in memory a copy begins: cudaPos.
+struct Position {
+    std::size_t x, y, z;
+};
 
-bool is_device_memory(const void* address) noexcept {
-    constexpr int memory_type = 2;     // CU_POINTER_ATTRIBUTE_MEMORY_TYPE
-    constexpr unsigned on_device = 2;  // CU_MEMORYTYPE_DEVICE
-    const cuda::Driver* driver = cuda::driver();
-    unsigned type = 0;
-    return driver != nullptr &&
-           driver->pointer_get_attribute(&type, memory_type,
-                                         reinterpret_cast<std::uintptr_t>(address)) == success &&
-           type == on_device;
+/// cudaPitchedPtr.
+struct Pitched {
+    const void* data;
+    std::size_t pitch, width, height;
+};
+
+/// cudaExtent.
+struct Extent {
+    std::size_t width, height, depth;
+};
+
+/// cudaMemcpy3DParms.
+struct Box {
+    const void* source_array;
+    Position source_at;
+    Pitched source;
+    const void* target_array;
+    Position target_at;
+    Pitched target;
+    Extent extent;
+    int kind;
+};
+
+/// cudaMemcpy3DPeerParms.
+struct PeerBox {
+    const void* source_array;
+    Position source_at;
+    Pitched source;
+    int source_device;
+    const void* target_array;
+    Position target_at;
+    Pitched target;
+    int target_device;
+    Extent extent;
+};
+
+static_assert(sizeof(Box) == 160 && sizeof(PeerBox) == 168);
+
+CopyEnd corner(const void* array, const Position& at, const Pitched& memory) noexcept {
+    const std::size_t slice = memory.pitch * memory.height;
+    CopyEnd end = end_at(memory.data, memory.pitch);
+    end.slice_pitch = slice;
+    end.address += at.z * slice + at.y * memory.pitch + at.x;
+    end.is_array = array != nullptr;
+    return end;
 }
 
-/// The runtime's copies. `kind` may be wrong: then the driver says where the source is.
+template <class B>
+Copy box(const B& b, CopyKind kind) noexcept {
+    return {kind,
+            corner(b.source_array, b.source_at, b.source),
+            corner(b.target_array, b.target_at, b.target),
+            b.extent.width,
+            b.extent.height,
+            b.extent.depth};
+}
+
 template <class Real, class... Rest>
-int runtime_copy(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
-                 const void* src, std::size_t count, int kind, Rest... rest) noexcept {
-    const int error = call_real(real, dst, src, count, kind, rest...);
-    const bool to_host = kind == device_to_host || (kind == by_address && !is_device_memory(dst));
-    if (error == success && to_host && is_device_memory(src))
-        cuda::record_copy(hook, op, stream, reinterpret_cast<std::uintptr_t>(src), count);
+int copy_1d(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
+            const void* src, std::size_t count, int kind, Rest... rest) noexcept {
+    if (cuda::is_from_host(kind) || cuda::stays_on_device(kind))
+        return real(dst, src, count, kind, rest...);
+    const auto describe = [=] {
+        return Copy{static_cast<CopyKind>(kind), end_at(src), end_at(dst), count};
+    };
+    return observe_copy(hook, op, stream, describe, real, dst, src, count, kind, rest...);
+}
+
+template <class Real, class... Rest>
+int copy_2d(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
+            std::size_t dpitch, const void* src, std::size_t spitch, std::size_t width,
+            std::size_t height, int kind, Rest... rest) noexcept {
+    if (cuda::is_from_host(kind) || cuda::stays_on_device(kind))
+        return real(dst, dpitch, src, spitch, width, height, kind, rest...);
+    const auto describe = [=] {
+        return Copy{static_cast<CopyKind>(kind), end_at(src, spitch), end_at(dst, dpitch), width,
+                    height};
+    };
+    return observe_copy(hook, op, stream, describe, real, dst, dpitch, src, spitch, width, height,
+                        kind, rest...);
+}
+
+template <class Real, class... Rest>
+int copy_3d(const Hook& hook, std::string_view op, cuda::Stream stream, Real real,
+            const void* parameters, Rest... rest) noexcept {
+    const auto describe = [=] {
+        const auto& b = *static_cast<const Box*>(parameters);
+        return box(b, static_cast<CopyKind>(b.kind));
+    };
+    return observe_copy(hook, op, stream, describe, real, parameters, rest...);
+}
+
+template <class Real, class... Rest>
+int copy_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
+              int dst_device, const void* src, int src_device, std::size_t count,
+              Rest... rest) noexcept {
+    const auto describe = [=] { return Copy{CopyKind::peer, end_at(src), end_at(dst), count}; };
+    return observe_copy(hook, op, stream, describe, real, dst, dst_device, src, src_device, count,
+                        rest...);
+}
+
+template <class Real, class... Rest>
+int copy_3d_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Real real,
+                 const void* parameters, Rest... rest) noexcept {
+    const auto describe = [=] {
+        return box(*static_cast<const PeerBox*>(parameters), CopyKind::peer);
+    };
+    return observe_copy(hook, op, stream, describe, real, parameters, rest...);
+}
+
+/// CUDA 12 has one argument more than CUDA 13, before the stream, under the same name. Both are
+/// passed on, so what is the stream is not known here.
+template <class Real, class... Rest>
+int copy_batch(std::string_view op, Real real, const std::uint64_t* dsts, const std::uint64_t* srcs,
+               const std::size_t* sizes, std::size_t count, Rest... rest) noexcept {
+    const int error = cublas::call_real(real, dsts, srcs, sizes, count, rest...);
+    if (error == cuda::success) cuda::count_batch(op, dsts, srcs, sizes, count);
     return error;
 }
 
 template <class Real, class... Rest>
-int driver_copy(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
-                std::uint64_t src, std::size_t count, Rest... rest) noexcept {
-    const int error = call_real(real, dst, src, count, rest...);
-    if (error == success) cuda::record_copy(hook, op, stream, src, count);
+int copy_boxes(std::string_view op, Real real, Rest... rest) noexcept {
+    const int error = cublas::call_real(real, rest...);
+    if (error == cuda::success) cuda::count_unknown(op);
     return error;
-}
-
-/// In the variants of the functions for one default stream per thread, 0 means that one.
-cuda::Stream per_thread(void* stream) noexcept {
-    return stream == nullptr ? cuda::per_thread_stream() : stream;
 }
 
 }  // namespace
@@ -55,46 +156,128 @@ namespace probe {
 
 int cudaMemcpy(const Hook& hook, cudaMemcpy_fn real, void* dst, const void* src, std::size_t count,
                int kind) {
-    return runtime_copy(hook, "cudaMemcpy", nullptr, real, dst, src, count, kind);
-}
-
-int cudaMemcpyAsync(const Hook& hook, cudaMemcpyAsync_fn real, void* dst, const void* src,
-                    std::size_t count, int kind, void* stream) {
-    return runtime_copy(hook, "cudaMemcpyAsync", stream, real, dst, src, count, kind, stream);
+    return copy_1d(hook, "cudaMemcpy", nullptr, real, dst, src, count, kind);
 }
 
 int cudaMemcpy_ptds(const Hook& hook, cudaMemcpy_ptds_fn real, void* dst, const void* src,
                     std::size_t count, int kind) {
-    return runtime_copy(hook, "cudaMemcpy_ptds", cuda::per_thread_stream(), real, dst, src, count,
-                        kind);
+    return copy_1d(hook, "cudaMemcpy_ptds", per_thread_stream(), real, dst, src, count, kind);
+}
+
+int cudaMemcpyAsync(const Hook& hook, cudaMemcpyAsync_fn real, void* dst, const void* src,
+                    std::size_t count, int kind, void* stream) {
+    return copy_1d(hook, "cudaMemcpyAsync", stream, real, dst, src, count, kind, stream);
 }
 
 int cudaMemcpyAsync_ptsz(const Hook& hook, cudaMemcpyAsync_ptsz_fn real, void* dst, const void* src,
                          std::size_t count, int kind, void* stream) {
-    return runtime_copy(hook, "cudaMemcpyAsync_ptsz", per_thread(stream), real, dst, src, count,
-                        kind, stream);
+    return copy_1d(hook, "cudaMemcpyAsync_ptsz", per_thread(stream), real, dst, src, count, kind,
+                   stream);
 }
 
-int cuMemcpyDtoH_v2(const Hook& hook, cuMemcpyDtoH_v2_fn real, void* dst, std::uint64_t src,
-                    std::size_t count) {
-    return driver_copy(hook, "cuMemcpyDtoH_v2", nullptr, real, dst, src, count);
+int cudaMemcpy2D(const Hook& hook, cudaMemcpy2D_fn real, void* dst, std::size_t dpitch,
+                 const void* src, std::size_t spitch, std::size_t width, std::size_t height,
+                 int kind) {
+    return copy_2d(hook, "cudaMemcpy2D", nullptr, real, dst, dpitch, src, spitch, width, height,
+                   kind);
 }
 
-int cuMemcpyDtoHAsync_v2(const Hook& hook, cuMemcpyDtoHAsync_v2_fn real, void* dst,
-                         std::uint64_t src, std::size_t count, void* stream) {
-    return driver_copy(hook, "cuMemcpyDtoHAsync_v2", stream, real, dst, src, count, stream);
+int cudaMemcpy2D_ptds(const Hook& hook, cudaMemcpy2D_ptds_fn real, void* dst, std::size_t dpitch,
+                      const void* src, std::size_t spitch, std::size_t width, std::size_t height,
+                      int kind) {
+    return copy_2d(hook, "cudaMemcpy2D_ptds", per_thread_stream(), real, dst, dpitch, src, spitch,
+                   width, height, kind);
 }
 
-int cuMemcpyDtoH_v2_ptds(const Hook& hook, cuMemcpyDtoH_v2_ptds_fn real, void* dst,
-                         std::uint64_t src, std::size_t count) {
-    return driver_copy(hook, "cuMemcpyDtoH_v2_ptds", cuda::per_thread_stream(), real, dst, src,
-                       count);
+int cudaMemcpy2DAsync(const Hook& hook, cudaMemcpy2DAsync_fn real, void* dst, std::size_t dpitch,
+                      const void* src, std::size_t spitch, std::size_t width, std::size_t height,
+                      int kind, void* stream) {
+    return copy_2d(hook, "cudaMemcpy2DAsync", stream, real, dst, dpitch, src, spitch, width, height,
+                   kind, stream);
 }
 
-int cuMemcpyDtoHAsync_v2_ptsz(const Hook& hook, cuMemcpyDtoHAsync_v2_ptsz_fn real, void* dst,
-                              std::uint64_t src, std::size_t count, void* stream) {
-    return driver_copy(hook, "cuMemcpyDtoHAsync_v2_ptsz", per_thread(stream), real, dst, src, count,
-                       stream);
+int cudaMemcpy2DAsync_ptsz(const Hook& hook, cudaMemcpy2DAsync_ptsz_fn real, void* dst,
+                           std::size_t dpitch, const void* src, std::size_t spitch,
+                           std::size_t width, std::size_t height, int kind, void* stream) {
+    return copy_2d(hook, "cudaMemcpy2DAsync_ptsz", per_thread(stream), real, dst, dpitch, src,
+                   spitch, width, height, kind, stream);
+}
+
+int cudaMemcpy3D(const Hook& hook, cudaMemcpy3D_fn real, const void* parameters) {
+    return copy_3d(hook, "cudaMemcpy3D", nullptr, real, parameters);
+}
+
+int cudaMemcpy3D_ptds(const Hook& hook, cudaMemcpy3D_ptds_fn real, const void* parameters) {
+    return copy_3d(hook, "cudaMemcpy3D_ptds", per_thread_stream(), real, parameters);
+}
+
+int cudaMemcpy3DAsync(const Hook& hook, cudaMemcpy3DAsync_fn real, const void* parameters,
+                      void* stream) {
+    return copy_3d(hook, "cudaMemcpy3DAsync", stream, real, parameters, stream);
+}
+
+int cudaMemcpy3DAsync_ptsz(const Hook& hook, cudaMemcpy3DAsync_ptsz_fn real, const void* parameters,
+                           void* stream) {
+    return copy_3d(hook, "cudaMemcpy3DAsync_ptsz", per_thread(stream), real, parameters, stream);
+}
+
+int cudaMemcpyPeer(const Hook& hook, cudaMemcpyPeer_fn real, void* dst, int dst_device,
+                   const void* src, int src_device, std::size_t count) {
+    return copy_peer(hook, "cudaMemcpyPeer", nullptr, real, dst, dst_device, src, src_device,
+                     count);
+}
+
+int cudaMemcpyPeerAsync(const Hook& hook, cudaMemcpyPeerAsync_fn real, void* dst, int dst_device,
+                        const void* src, int src_device, std::size_t count, void* stream) {
+    return copy_peer(hook, "cudaMemcpyPeerAsync", stream, real, dst, dst_device, src, src_device,
+                     count, stream);
+}
+
+int cudaMemcpy3DPeer(const Hook& hook, cudaMemcpy3DPeer_fn real, const void* parameters) {
+    return copy_3d_peer(hook, "cudaMemcpy3DPeer", nullptr, real, parameters);
+}
+
+int cudaMemcpy3DPeer_ptds(const Hook& hook, cudaMemcpy3DPeer_ptds_fn real, const void* parameters) {
+    return copy_3d_peer(hook, "cudaMemcpy3DPeer_ptds", per_thread_stream(), real, parameters);
+}
+
+int cudaMemcpy3DPeerAsync(const Hook& hook, cudaMemcpy3DPeerAsync_fn real, const void* parameters,
+                          void* stream) {
+    return copy_3d_peer(hook, "cudaMemcpy3DPeerAsync", stream, real, parameters, stream);
+}
+
+int cudaMemcpy3DPeerAsync_ptsz(const Hook& hook, cudaMemcpy3DPeerAsync_ptsz_fn real,
+                               const void* parameters, void* stream) {
+    return copy_3d_peer(hook, "cudaMemcpy3DPeerAsync_ptsz", per_thread(stream), real, parameters,
+                        stream);
+}
+
+int cudaMemcpyBatchAsync(const Hook&, cudaMemcpyBatchAsync_fn real, const std::uint64_t* dsts,
+                         const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
+                         void* attributes, void* indices, std::size_t attribute_count, void* eighth,
+                         void* ninth) {
+    return copy_batch("cudaMemcpyBatchAsync", real, dsts, srcs, sizes, count, attributes, indices,
+                      attribute_count, eighth, ninth);
+}
+
+int cudaMemcpyBatchAsync_ptsz(const Hook&, cudaMemcpyBatchAsync_ptsz_fn real,
+                              const std::uint64_t* dsts, const std::uint64_t* srcs,
+                              const std::size_t* sizes, std::size_t count, void* attributes,
+                              void* indices, std::size_t attribute_count, void* eighth,
+                              void* ninth) {
+    return copy_batch("cudaMemcpyBatchAsync_ptsz", real, dsts, srcs, sizes, count, attributes,
+                      indices, attribute_count, eighth, ninth);
+}
+
+int cudaMemcpy3DBatchAsync(const Hook&, cudaMemcpy3DBatchAsync_fn real, std::size_t count,
+                           void* boxes, std::uint64_t third, std::uint64_t fourth, void* fifth) {
+    return copy_boxes("cudaMemcpy3DBatchAsync", real, count, boxes, third, fourth, fifth);
+}
+
+int cudaMemcpy3DBatchAsync_ptsz(const Hook&, cudaMemcpy3DBatchAsync_ptsz_fn real, std::size_t count,
+                                void* boxes, std::uint64_t third, std::uint64_t fourth,
+                                void* fifth) {
+    return copy_boxes("cudaMemcpy3DBatchAsync_ptsz", real, count, boxes, third, fourth, fifth);
 }
 
 }  // namespace probe

@@ -21,14 +21,29 @@ enum CudaType {
     R_8F_E5M2 = 29,
 };
 
-// cublasComputeType_t: what alpha and beta are, where the name of the function does not say.
+// cublasComputeType_t: what sums, alpha and beta are, where the name of the function does not say.
 enum ComputeType {
+    compute_by_name = -1,
     compute_16f = 64,
     compute_16f_pedantic = 65,
+    compute_32f = 68,
     compute_64f = 70,
     compute_64f_pedantic = 71,
     compute_32i = 72,
     compute_32i_pedantic = 73,
+    compute_32f_fast_16f = 74,
+    compute_32f_fast_16bf = 75,
+    compute_32f_fast_tf32 = 77,
+    compute_32f_emulated_16bfx9 = 78,
+    compute_64f_emulated_fixed_point = 79,
+};
+
+// cublasMath_t, but for flags that stand above it.
+enum HandleMode {
+    mode_tensor_op = 1,  // deprecated; cublas_api.h: as compute_32f_fast_16f
+    mode_tf32 = 3,
+    mode_emulated_16bfx9 = 4,
+    mode_bits = 15,
 };
 
 int cuda_type(Type implied, int given) noexcept {
@@ -49,6 +64,42 @@ int cuda_type(Type implied, int given) noexcept {
             return C_64F;
     }
     return -1;
+}
+
+Arithmetic implied_by(device::Type input) noexcept {
+    if (input == device::Type::f64) return Arithmetic::f64;
+    const bool whole = input == device::Type::i8 || input == device::Type::i32;
+    return whole ? Arithmetic::implied : Arithmetic::f32;
+}
+
+/// Of sums and of what is rounded before, for operands of f32.
+Arithmetic of_f32(int compute_type, const MathMode& mode) noexcept {
+    const auto tf32 = mode.tf32_forbidden ? Arithmetic::f32 : Arithmetic::tf32;
+    switch (compute_type) {
+        case compute_32f_fast_16f:
+            return Arithmetic::f16;
+        case compute_32f_fast_16bf:
+            return Arithmetic::bf16;
+        case compute_32f_fast_tf32:
+            return tf32;
+        case compute_32f_emulated_16bfx9:
+            return Arithmetic::bf16x9;
+        case compute_32f:
+        case compute_by_name:
+            break;
+        default:
+            return Arithmetic::f32;
+    }
+    switch (mode.of_handle & mode_bits) {
+        case mode_tensor_op:
+            return Arithmetic::f16;
+        case mode_tf32:
+            return tf32;
+        case mode_emulated_16bfx9:
+            return Arithmetic::bf16x9;
+        default:
+            return Arithmetic::f32;
+    }
 }
 
 std::uint64_t address(const void* pointer) noexcept {
@@ -128,6 +179,65 @@ const char* type_name(device::Type type) noexcept {
             return "i32";
     }
     return "unknown";
+}
+
+std::string_view arithmetic_name(Arithmetic arithmetic) noexcept {
+    switch (arithmetic) {
+        case Arithmetic::implied:
+            break;
+        case Arithmetic::f16:
+            return "f16";
+        case Arithmetic::bf16:
+            return "bf16";
+        case Arithmetic::tf32:
+            return "tf32";
+        case Arithmetic::f32:
+            return "f32";
+        case Arithmetic::f64:
+            return "f64";
+        case Arithmetic::bf16x9:
+            return "bf16x9";
+        case Arithmetic::fixed_point:
+            return "fixed_point";
+    }
+    return {};
+}
+
+bool depends_on_math_mode(const Call& call) noexcept {
+    const bool of_f32 = cuda_type(call.inputs, call.Atype) == R_32F;
+    return of_f32 && (call.computeType == compute_by_name ? call.scalars == Type::f32
+                                                          : call.computeType == compute_32f);
+}
+
+Arithmetic arithmetic_of(const Call& call, const MathMode& mode) noexcept {
+    device::Type input;
+    if (!device_type(cuda_type(call.inputs, call.Atype), input)) return Arithmetic::implied;
+    Arithmetic result = Arithmetic::f32;
+    switch (call.computeType) {
+        case compute_16f:
+        case compute_16f_pedantic:
+            result = Arithmetic::f16;
+            break;
+        case compute_64f:
+        case compute_64f_pedantic:
+            result = Arithmetic::f64;
+            break;
+        case compute_64f_emulated_fixed_point:
+            result = Arithmetic::fixed_point;
+            break;
+        case compute_32i:
+        case compute_32i_pedantic:
+            return Arithmetic::implied;
+        case compute_by_name:
+            if (call.scalars == Type::f16) result = Arithmetic::f16;
+            if (call.scalars == Type::f64) result = Arithmetic::f64;
+            break;
+        default:
+            break;
+    }
+    if (input == device::Type::f32 && result == Arithmetic::f32)
+        result = of_f32(call.computeType, mode);
+    return result == implied_by(input) ? Arithmetic::implied : result;
 }
 
 double scalar(const void* value, Type type, int compute_type) noexcept {

@@ -2,6 +2,7 @@
 // preload/blas_call.hpp. Everything is column-major here, so the weight stands in A.
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 #include "device/protocol.hpp"
 
@@ -79,6 +80,22 @@ struct GroupedCall {
     int computeType = -1;
 };
 
+/// In what cuBLAS may compute, where that is not what the operands' types imply: sums of f64 for
+/// f64, of i32 for integers, of f32 for all others. Narrower than the operands: those are rounded
+/// to it before they are multiplied; as narrow as they: sums are kept in it.
+enum class Arithmetic : std::uint8_t { implied, f16, bf16, tf32, f32, f64, bf16x9, fixed_point };
+/// As records show it; empty: implied.
+std::string_view arithmetic_name(Arithmetic arithmetic) noexcept;
+
+/// What the environment and the handle allow.
+struct MathMode {
+    int of_handle = 0;            ///< cublasMath_t; of cuBLASLt always the default
+    bool tf32_forbidden = false;  ///< NVIDIA_TF32_OVERRIDE=0
+};
+/// False: the handle's math mode changes nothing for a call of these types.
+bool depends_on_math_mode(const Call& call) noexcept;
+Arithmetic arithmetic_of(const Call& call, const MathMode& mode) noexcept;
+
 /// y[tokens x out] = alpha x[tokens x in] W[out x in]^T + beta y, in device memory.
 struct DeviceProduct {
     device::Operand x;
@@ -88,6 +105,7 @@ struct DeviceProduct {
     double beta = 0;
     bool scalars_known = true;  ///< false: alpha and beta lie in device memory
     bool is_product = true;     ///< false: y has more in it, as a bias
+    Arithmetic arithmetic = Arithmetic::implied;
 
     bool empty() const { return y.rows <= 0 || y.cols <= 0 || x.cols <= 0; }
 };

@@ -2,6 +2,12 @@
 // when the stream gets there: nothing here waits for the device, nor reads its memory.
 #include "preload/cuda/cublas_probe.hpp"
 
+#include <cstdlib>
+#include <string_view>
+
+#include "core/records.hpp"
+#include "core/trace.hpp"
+#include "generated/hook_table.hpp"
 #include "preload/cuda/beside.hpp"
 #include "preload/cuda/capture.hpp"
 #include "preload/session.hpp"
@@ -16,12 +22,14 @@ struct Getters {
     constexpr Getters() = default;
     explicit Getters(const void* called) noexcept
         : stream(cuda::function_beside<GetStream>("cublasGetStream_v2", called)),
-          pointer_mode(cuda::function_beside<GetMode>("cublasGetPointerMode_v2", called)) {}
+          pointer_mode(cuda::function_beside<GetMode>("cublasGetPointerMode_v2", called)),
+          math_mode(cuda::function_beside<GetMode>("cublasGetMathMode", called)) {}
 
     using GetStream = int (*)(void* handle, void** stream);
     using GetMode = int (*)(void* handle, int* mode);
     GetStream stream = nullptr;
     GetMode pointer_mode = nullptr;
+    GetMode math_mode = nullptr;
 };
 
 constinit cuda::FunctionsBeside<Getters> getters;
@@ -32,11 +40,13 @@ struct Common {
     double alpha = 1;
     double beta = 0;
     bool scalars_known = false;
+    Arithmetic arithmetic = Arithmetic::implied;
     bool usable = false;
 };
 
-Common common_of(const Hook& hook, void* handle, const void* alpha, const void* beta, Type type,
-                 int compute_type) noexcept {
+/// `call` says of which types; what is apart is another for each group.
+Common common_of(const Hook& hook, const Call& call, void* handle, const void* alpha,
+                 const void* beta) noexcept {
     Common common;
     const Getters library = getters.of(hook.real);
     if (library.stream == nullptr || library.stream(handle, &common.stream) != 0) return common;
@@ -46,9 +56,14 @@ Common common_of(const Hook& hook, void* handle, const void* alpha, const void* 
                            library.pointer_mode(handle, &mode) == 0 && mode == scalars_on_host &&
                            alpha != nullptr && beta != nullptr;
     if (common.scalars_known) {
-        common.alpha = scalar(alpha, type, compute_type);
-        common.beta = scalar(beta, type, compute_type);
+        common.alpha = scalar(alpha, call.scalars, call.computeType);
+        common.beta = scalar(beta, call.scalars, call.computeType);
     }
+    MathMode math;
+    math.tf32_forbidden = is_tf32_forbidden();
+    if (library.math_mode != nullptr && depends_on_math_mode(call))
+        library.math_mode(handle, &math.of_handle);
+    common.arithmetic = arithmetic_of(call, math);
     return common;
 }
 
@@ -67,6 +82,7 @@ void record_members(const Hook& hook, std::string_view op, const Call& call, con
         product.alpha = common.alpha;
         product.beta = common.beta;
         product.scalars_known = common.scalars_known;
+        product.arithmetic = common.arithmetic;
         cuda::record_product(hook, op, common.stream, product, is_batch ? first_index + i : -1);
     }
 }
@@ -78,6 +94,8 @@ void record_groups(const Hook& hook, std::string_view op, const GroupedCall<Int>
         Call one;
         one.inputs = call.inputs;
         one.output = call.output;
+        one.scalars = call.scalars;
+        one.computeType = call.computeType;
         one.transa = call.transa_array[g];
         one.transb = call.transb_array[g];
         one.m = call.m_array[g];
@@ -100,8 +118,8 @@ void record_groups(const Hook& hook, std::string_view op, const GroupedCall<Int>
                        ? nullptr
                        : static_cast<const char*>(list) + static_cast<std::size_t>(g) * size;
         };
-        const Common common = common_of(hook, call.handle, at(call.alpha_array),
-                                        at(call.beta_array), call.scalars, call.computeType);
+        const Common common =
+            common_of(hook, one, call.handle, at(call.alpha_array), at(call.beta_array));
         record_members(hook, op, one, common, index);
         index += one.batchCount;
     }
@@ -109,9 +127,47 @@ void record_groups(const Hook& hook, std::string_view op, const GroupedCall<Int>
 
 }  // namespace
 
+bool is_tf32_forbidden() noexcept {
+    static constinit std::atomic<int> forbidden{-1};
+    int known = forbidden.load(std::memory_order_relaxed);
+    if (known < 0) {
+        const char* value = std::getenv("NVIDIA_TF32_OVERRIDE");
+        known = value != nullptr && std::string_view{value} == "0" ? 1 : 0;
+        forbidden.store(known, std::memory_order_relaxed);
+    }
+    return known != 0;
+}
+
+/// Reductions in a workspace of another size may go another way. Each size is said once: an engine
+/// may set it before each call.
+void note_workspace(std::uint64_t bytes) noexcept {
+    static constinit std::atomic<std::uint64_t> said[8]{};
+    Trace* trace = session::trace();
+    if (trace == nullptr) return;
+    for (auto& one : said) {
+        std::uint64_t known = one.load(std::memory_order_relaxed);
+        if (known == 0 && one.compare_exchange_strong(known, bytes + 1)) {
+            const Guard guard;
+            write_setting(*trace, "cublasSetWorkspace_v2", bytes);
+            return;
+        }
+        if (known == bytes + 1) return;
+    }
+}
+
+bool count_unselected(std::string_view op, std::int64_t products) noexcept {
+    Trace* trace = session::trace();
+    if (trace == nullptr) return true;
+    if (trace->config().checkpoints.selects(CheckpointGroup::gemm, "gemm", op)) return false;
+    const auto count = static_cast<std::uint64_t>(products > 0 ? products : 0);
+    ClassCounts& counts = trace->ledger()[RecordClass::gemm];
+    counts.seen.fetch_add(count, std::memory_order_relaxed);
+    counts.filtered.fetch_add(count, std::memory_order_relaxed);
+    return true;
+}
+
 void record(const Hook& hook, std::string_view op, const Call& call) noexcept {
-    const Common common =
-        common_of(hook, call.handle, call.alpha, call.beta, call.scalars, call.computeType);
+    const Common common = common_of(hook, call, call.handle, call.alpha, call.beta);
     record_members(hook, op, call, common, 0);
 }
 
@@ -124,3 +180,14 @@ void record(const Hook& hook, std::string_view op, const GroupedCall<std::int64_
 }
 
 }  // namespace orch::cublas
+
+namespace orch::probe {
+
+int cublasSetWorkspace_v2(const Hook&, cublasSetWorkspace_v2_fn real, void* handle, void* workspace,
+                          std::size_t workspaceSizeInBytes) {
+    const int status = cublas::call_real(real, handle, workspace, workspaceSizeInBytes);
+    if (status == 0) cublas::note_workspace(workspaceSizeInBytes);
+    return status;
+}
+
+}  // namespace orch::probe

@@ -15,6 +15,14 @@ int call_real(Real real, Arguments... arguments) noexcept {
     return real(arguments...);
 }
 
+/// By NVIDIA_TF32_OVERRIDE=0, which overrides whatever a program asks for.
+bool is_tf32_forbidden() noexcept;
+/// The engine gave a handle a workspace of its own.
+void note_workspace(std::uint64_t bytes) noexcept;
+
+/// True if ORCH_TRACE_CHECKPOINTS leaves these products out: then they are counted, and done with.
+bool count_unselected(std::string_view op, std::int64_t products) noexcept;
+
 /// Digests what the call is about to have computed, on its stream.
 void record(const Hook& hook, std::string_view op, const Call& call) noexcept;
 void record(const Hook& hook, std::string_view op, const GroupedCall<int>& call) noexcept;

@@ -11,7 +11,14 @@ namespace {
 
 // cublasLt.h: attributes of a product's description, and of a matrix's layout.
 namespace desc {
-enum Attribute { scale_type = 1, pointer_mode = 2, transa = 3, transb = 4, epilogue = 7 };
+enum Attribute {
+    compute_type = 0,
+    scale_type = 1,
+    pointer_mode = 2,
+    transa = 3,
+    transb = 4,
+    epilogue = 7
+};
 }
 namespace layout {
 enum Attribute { type, order, rows, cols, ld, batch_count, batch_stride };
@@ -110,11 +117,13 @@ bool record(const Hook& hook, const MatmulCall& call) noexcept {
     std::uint32_t after = default_epilogue;
     std::int32_t mode = 0;
     std::int32_t scale = 0;
+    cublas::Call types;
     get(library.desc, call.desc, desc::transa, a_transposed);
     get(library.desc, call.desc, desc::transb, b_transposed);
     get(library.desc, call.desc, desc::epilogue, after);
     get(library.desc, call.desc, desc::pointer_mode, mode);
     get(library.desc, call.desc, desc::scale_type, scale);
+    get(library.desc, call.desc, desc::compute_type, types.computeType);
     device::Type a_type;
     device::Type b_type;
     device::Type d_type;
@@ -136,6 +145,8 @@ bool record(const Hook& hook, const MatmulCall& call) noexcept {
         product.beta = cublas::scalar(call.beta, type, -1);
     }
     product.is_product = after == default_epilogue;
+    types.Atype = static_cast<int>(a.type);
+    product.arithmetic = cublas::arithmetic_of(types, {0, cublas::is_tf32_forbidden()});
     for (std::int32_t i = 0; i < d.batch; ++i) {
         const device::Operand first = place(call.a, a_type, a, a_transposed != 0, false, i);
         const device::Operand second = place(call.b, b_type, b, b_transposed != 0, true, i);

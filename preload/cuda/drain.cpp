@@ -1,5 +1,6 @@
 #include "preload/cuda/drain.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/futex.hpp"
@@ -9,6 +10,8 @@
 #include "core/trace.hpp"
 #include "device/decode.hpp"
 #include "preload/cuda/capture.hpp"
+#include "preload/cuda/dump.hpp"
+#include "preload/cuda/nodes.hpp"
 #include "preload/session.hpp"
 
 namespace orch::cuda {
@@ -25,6 +28,7 @@ constinit std::atomic<std::uint64_t> expected{0};
 constinit std::atomic<std::uint64_t> arrived{0};
 constinit std::atomic<std::uint32_t> wake{0};
 constinit std::atomic<std::uint32_t> rounds{0};
+constinit std::atomic<bool> some_lost{false};  ///< records, of nobody knows which class
 
 MatrixView values_view(const device::Slot& slot, std::int64_t rows) noexcept {
     // One row of values stands for all: only the last one is read.
@@ -39,12 +43,19 @@ WeightName weight_name(std::uint32_t number) noexcept {
 
 void write_weight_record(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
     WeightEntry& entry = *info.weight;
-    const WeightName id = weight_name(entry.number_of(slot.sample));
-    entry.digested_sample = slot.sample;
-    const bool finite =
-        slot.side[0].nan == 0 && slot.side[0].pos_inf == 0 && slot.side[0].neg_inf == 0;
-    if (finite && entry.probes.load(std::memory_order_relaxed) != 0)
-        entry.probes_ready.store(true, std::memory_order_release);
+    const std::uint32_t number = device_weights().digested(
+        entry, {info.product.weight, info.device, slot.sample, 0, info.life});
+    if (info.with_probes) {
+        entry.digested_sample = slot.sample;
+        const bool finite =
+            slot.side[0].nan == 0 && slot.side[0].pos_inf == 0 && slot.side[0].neg_inf == 0;
+        if (finite) entry.probes_ready.store(info.life, std::memory_order_release);
+    }
+    if (number == 0) {
+        bump(trace.ledger()[RecordClass::weight].filtered);
+        return;
+    }
+    const WeightName id = weight_name(number);
     const device::Operand& weight = info.product.weight;
     Digest digest;
     device::to_digest(slot.side[0], weight, true, digest);
@@ -67,22 +78,8 @@ bool make_proof(const CallInfo& info, const device::Slot& slot, const Digest& x,
     return prove(projection, x, y, info.product.alpha, proof);
 }
 
-struct RunOfCall {
-    std::uint64_t call;
-    std::int64_t pass;
-};
-
-RunOfCall run_of(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
-    if (info.capture == nullptr) return {info.call, info.pass};
-    const Capture::Launch& launch = info.capture->launch[slot.run % Capture::kept];
-    const std::uint64_t call = launch.first_call.load(std::memory_order_relaxed) + info.call;
-    const std::int64_t pass = launch.pass.load(std::memory_order_relaxed);
-    // The engine is far ahead of the device, and the launch was forgotten.
-    if (launch.run.load(std::memory_order_acquire) != slot.run + 1) return {trace.next_call(), -1};
-    return {call, pass};
-}
-
-void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
+void write_product(Trace& trace, DeviceContext& context, const CallInfo& info,
+                   const device::Slot& slot) noexcept {
     const bool is_copy = info.kind == CallKind::copy;
     Digest y;
     Digest x;
@@ -90,54 +87,83 @@ void write_product(Trace& trace, const CallInfo& info, const device::Slot& slot)
     if (!is_copy) device::to_digest(slot.side[1], info.product.x, false, x);
     Proof proof;
     const bool proven = !is_copy && make_proof(info, slot, x, y, proof);
+    const std::optional<Dumped> dumped = take_dump(trace, context, info, slot.op, slot.run);
+    const RunOfCall run = dumped ? dumped->run : run_of(trace, info, slot.run);
     WeightName weight;
-    if (info.weight != nullptr) weight = weight_name(info.weight->number_of(slot.sample));
+    if (info.weight != nullptr) {
+        const auto before = static_cast<std::uint64_t>(std::max<std::int64_t>(0, info.batch_index));
+        const std::uint32_t number = device_weights().number_of(
+            *info.weight,
+            {info.product.weight, info.device, slot.sample, run.call - before, info.life});
+        if (number != 0) weight = weight_name(number);
+    }
     CallRecord record;
     record.record_class = is_copy ? RecordClass::copy : RecordClass::gemm;
     record.kind = is_copy ? "copy" : "gemm";
-    const RunOfCall run = run_of(trace, info, slot);
     record.call = run.call;
     FixedString<31> name{is_copy ? "copy." : "gemm."};
     name.append_number(record.call, 6);
     record.checkpoint = name;
     record.op = info.op;
-    record.caller = info.caller;
+    const CallerName caller = caller_name(info.caller);
+    record.caller = caller;
     record.weight = weight;
     record.result = {values_view(slot, info.product.y.rows), &y,
                      cublas::type_name(info.product.y.type)};
     const Side input{{}, &x, cublas::type_name(info.product.x.type)};
-    if (!is_copy) record.input = &input;
+    if (!is_copy && info.product.x.data != 0) record.input = &input;
     record.batch_index = info.batch_index;
     record.alpha = info.product.alpha;
     record.beta = info.product.beta;
     record.scalars_known = info.product.scalars_known;
-    if (proven) record.proof = &proof;
+    record.arithmetic = cublas::arithmetic_name(info.product.arithmetic);
+    // Behind a list the probes may be of a content that was not worth an id.
+    if (proven && !record.weight.empty()) record.proof = &proof;
     DevicePlace place;
     place.device = info.device;
     place.stream = reinterpret_cast<std::uintptr_t>(info.stream);
     place.bytes = info.bytes;
+    if (info.between_devices) {
+        place.from = info.from;
+        place.to = info.to;
+    }
+    if (is_copy) place.direction = info.between_devices ? "peer" : "host";
     record.pass = run.pass;
     if (info.capture != nullptr) {
         place.graph = info.capture->number;
-        place.replay = slot.run;
+        place.replay = slot.run - info.first_run;
     }
     record.device = &place;
+    if (dumped) record.full = dumped->file;
     write_call(trace, record);
+}
+
+/// A launch is counted when it is made, unless nobody told us of it.
+void count_unannounced(Trace& trace, const CallInfo& info, const device::Slot& slot) noexcept {
+    if (info.capture == nullptr || slot.run - info.first_run < info.capture->launches.load())
+        return;
+    bump(trace.ledger()[info.kind == CallKind::copy ? RecordClass::copy : RecordClass::gemm].seen);
+    launched();
 }
 
 /// True if there was anything.
 bool drain_context(Trace& trace, DeviceContext& context) noexcept {
-    bool any = false;
+    bool any = drain_dumps(trace, context);
     device::RingReader& ring = context.ring();
     for (const device::Slot* slot = nullptr; ring.next(slot); ring.release()) {
         any = true;
         CallInfo info;
-        if (!calls().find(slot->op, info)) {
+        if (!find_call(slot->op, info)) {
             bump(trace.ledger()[RecordClass::gemm].dropped);
+            some_lost.store(true, std::memory_order_relaxed);
         } else if (info.kind == CallKind::weight) {
             write_weight_record(trace, info, *slot);
         } else {
-            write_product(trace, info, *slot);
+            count_unannounced(trace, info, *slot);
+            write_product(trace, context, info, *slot);
+            // Whoever sees the count may give the capture's place to another one.
+            if (info.capture != nullptr)
+                info.capture->arrived.fetch_add(1, std::memory_order_release);
         }
         arrived.fetch_add(1, std::memory_order_release);
     }
@@ -145,6 +171,7 @@ bool drain_context(Trace& trace, DeviceContext& context) noexcept {
     if (lost != 0) {
         any = true;
         trace.ledger()[RecordClass::gemm].dropped.fetch_add(lost, std::memory_order_relaxed);
+        some_lost.store(true, std::memory_order_relaxed);
         arrived.fetch_add(lost, std::memory_order_release);
         session::blind_spot("ring",
                             "the device wrote faster than its ring was emptied; the ledger "
@@ -159,6 +186,17 @@ bool drain_all(Trace& trace) noexcept {
         if (context->has_ring()) any = drain_context(trace, *context) || any;
     }
     return any;
+}
+
+/// The device does not say of which class a lost record is; what was seen does, at the end.
+void settle_losses(Trace& trace) noexcept {
+    for (const RecordClass c : {RecordClass::gemm, RecordClass::weight, RecordClass::copy}) {
+        ClassCounts& counts = trace.ledger()[c];
+        const std::uint64_t kept = counts.recorded.load(std::memory_order_relaxed) +
+                                   counts.filtered.load(std::memory_order_relaxed);
+        const std::uint64_t seen = counts.seen.load(std::memory_order_relaxed);
+        counts.dropped.store(seen > kept ? seen - kept : 0, std::memory_order_relaxed);
+    }
 }
 
 void* drain_main(void* self) noexcept {
@@ -178,6 +216,22 @@ void* drain_main(void* self) noexcept {
 
 }  // namespace
 
+bool find_call(std::uint32_t number, CallInfo& info) noexcept {
+    const bool in_graph = (number & GraphNodes::number_bit) != 0;
+    return in_graph ? graph_nodes().find(number, info) : calls().find(number, info);
+}
+
+RunOfCall run_of(Trace& trace, const CallInfo& info, std::uint64_t device_run) noexcept {
+    if (info.capture == nullptr) return {info.call, info.pass};
+    const std::uint64_t run = device_run - info.first_run;
+    const Capture::Launch& launch = info.capture->launch[run % Capture::kept];
+    const std::uint64_t call = launch.first_call.load(std::memory_order_relaxed) + info.call;
+    const std::int64_t pass = launch.pass.load(std::memory_order_relaxed);
+    // The engine is far ahead of the device, and the launch was forgotten.
+    if (launch.run.load(std::memory_order_acquire) != run + 1) return {trace.next_call(), -1};
+    return {call, pass};
+}
+
 bool start_drain(Trace& trace) noexcept {
     Trace* known = nullptr;
     if (!drained_trace.compare_exchange_strong(known, &trace)) return known == &trace;
@@ -190,6 +244,14 @@ void launched(std::uint64_t records) noexcept {
     expected.fetch_add(records, std::memory_order_relaxed);
 }
 
+void not_launched(std::uint64_t records) noexcept {
+    expected.fetch_sub(records, std::memory_order_relaxed);
+}
+
+bool all_arrived() noexcept {
+    return arrived.load(std::memory_order_acquire) == expected.load(std::memory_order_relaxed);
+}
+
 void finish(Trace& trace) noexcept {
     if (drained_trace.load(std::memory_order_acquire) != &trace) return;
     std::uint64_t last = arrived.load(std::memory_order_acquire);
@@ -200,10 +262,17 @@ void finish(Trace& trace) noexcept {
         futex_wait(rounds, round, busy_ms);
         const std::uint64_t now = arrived.load(std::memory_order_acquire);
         const bool round_done = rounds.load(std::memory_order_acquire) != round;
-        if (round_done && now == expected.load(std::memory_order_relaxed)) return;
+        if (round_done && now == expected.load(std::memory_order_relaxed)) break;
         waited = now != last ? 0 : waited + busy_ms;
         last = now;
     }
+    if (!all_arrived()) {
+        session::blind_spot("device",
+                            "records never came: the CUDA context was lost, or the device was "
+                            "not done when the engine ended");
+        some_lost.store(true, std::memory_order_relaxed);
+    }
+    if (some_lost.load(std::memory_order_relaxed)) settle_losses(trace);
 }
 
 }  // namespace orch::cuda

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "preload/cuda/exclusive.hpp"
 #include "preload/resolver.hpp"
 
 namespace orch::cuda {
@@ -23,6 +24,7 @@ bool find(void* library, const char* name, Function& out) noexcept {
 
 bool find_all(void* library) noexcept {
     Driver& d = found;
+    find(library, "cuDeviceGetCount", d.device_get_count);
     return find(library, "cuCtxGetCurrent", d.ctx_get_current) &&
            find(library, "cuCtxPushCurrent_v2", d.ctx_push_current) &&
            find(library, "cuCtxPopCurrent_v2", d.ctx_pop_current) &&
@@ -52,14 +54,10 @@ const Driver* driver() noexcept {
     // Opened by the engine or not at all. Our reference is never given back: neither is libcuda's.
     void* library = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
     if (library == nullptr) return nullptr;
-    const bool mine = wait_until([] {
-        bool free = false;
-        return looking.compare_exchange_strong(free, true, std::memory_order_acquire);
-    });
+    const Exclusive mine(looking);
     if (!mine) return nullptr;
     if (usable.load(std::memory_order_acquire) == nullptr && find_all(library))
         usable.store(&found, std::memory_order_release);
-    looking.store(false, std::memory_order_release);
     return usable.load(std::memory_order_acquire);
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <ctime>
 
 namespace orch::cuda {
 
@@ -48,20 +47,8 @@ struct Driver {
                          unsigned by, unsigned bz, unsigned shared, Stream stream,
                          void** parameters, void** extra);
     int (*pointer_get_attribute)(void* data, int attribute, std::uint64_t address);
+    int (*device_get_count)(int* count);  ///< may be null: then there may be several
 };
-
-/// For another thread that is just asking the driver: or this one's record would be lost. Never for
-/// long, because a forked child may wait for a thread that it does not have.
-template <class Condition>
-bool wait_until(Condition condition) noexcept {
-    constexpr timespec pause{0, 50'000};
-    constexpr int most_pauses = 40'000;
-    for (int i = 0; i < most_pauses; ++i) {
-        if (condition()) return true;
-        ::nanosleep(&pause, nullptr);
-    }
-    return false;
-}
 
 /// Null where no driver is loaded, or one that lacks something.
 const Driver* driver() noexcept;

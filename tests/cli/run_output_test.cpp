@@ -67,9 +67,14 @@ TEST_F(RunOutput, TheVariableNamesTheFileWhereNoOptionDoes) {
 TEST_F(RunOutput, StartsAfreshByDefault) {
     file("t.jsonl", std::string{old_line} + "\n");
     file("t.jsonl.values", "raw");
+    std::filesystem::create_directory(path("t.jsonl.full"));
+    file("t.jsonl.full/logits.safetensors", "raw");
+    file("t.jsonl.full/notes.txt", "the user's");
     run(path("t.jsonl"));
     EXPECT_EQ(lines_in(path("t.jsonl")), 3);
     EXPECT_EQ(read_file(path("t.jsonl.values")), "");
+    EXPECT_FALSE(std::filesystem::exists(path("t.jsonl.full/logits.safetensors")));
+    EXPECT_TRUE(std::filesystem::exists(path("t.jsonl.full/notes.txt"))) << "nothing of ours";
 }
 
 TEST_F(RunOutput, AppendKeepsWhatIsThere) {

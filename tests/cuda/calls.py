@@ -8,9 +8,13 @@ import json
 
 # Each of these adds its scripts.
 import calls_copies  # noqa: F401
+import calls_graphs  # noqa: F401
+import calls_lists  # noqa: F401
 import calls_lt  # noqa: F401
+import calls_memory  # noqa: F401
 import calls_products  # noqa: F401
 import calls_worlds  # noqa: F401
+import hostile_scripts  # noqa: F401
 from cuda_engine import SCRIPTS, Cuda
 
 

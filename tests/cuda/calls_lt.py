@@ -21,9 +21,9 @@ class Lt:
             assert self.lib.cublasLtMatrixLayoutSetAttribute(out, 1, C.byref(C.c_int32(order)), C.c_size_t(4)) == 0
         return out
 
-    def matmul(self, transa, transb, a, la, b, lb, d, ld, epilogue=1, bias=None):
+    def matmul(self, transa, transb, a, la, b, lb, d, ld, epilogue=1, bias=None, compute=F32):
         desc = C.c_void_p()
-        assert self.lib.cublasLtMatmulDescCreate(C.byref(desc), F32, R32) == 0
+        assert self.lib.cublasLtMatmulDescCreate(C.byref(desc), compute, R32) == 0
         for attribute, value in ((3, C.c_int32(transa)), (4, C.c_int32(transb)), (7, C.c_uint32(epilogue))):
             assert self.lib.cublasLtMatmulDescSetAttribute(desc, attribute, C.byref(value), C.c_size_t(4)) == 0
         if bias is not None:
@@ -45,6 +45,9 @@ def lt_in_columns(cuda):
     lt.matmul(T, N, cuda.upload(half[0]), lt.layout(R16, k, m, k), cuda.upload(half[1]), lt.layout(R16, k, n, k),
               cuda.memory(m * n * 4), lt.layout(R32, m, n, m))
     cuda.expect("cublasLtMatmul", x @ w.T)
+    lt.matmul(T, N, cuda.upload(w), lt.layout(R32, k, m, k), cuda.upload(x), lt.layout(R32, k, n, k),
+              cuda.memory(m * n * 4), lt.layout(R32, m, n, m), compute=77)
+    cuda.expect("cublasLtMatmul", x @ w.T, arithmetic="tf32")
     return {}
 
 

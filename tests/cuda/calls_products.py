@@ -1,8 +1,9 @@
 """Products: every function, type, form and batch."""
 import ctypes as C
+import os
 
 import numpy as np
-from cuda_engine import F32, N, R16, R16BF, R32, T, bf16, f, i64, script
+from cuda_engine import F16, F32, N, R16, R16BF, R32, T, bf16, f, i64, script
 
 
 @script
@@ -56,7 +57,7 @@ def gemm_types(cuda):
     c = cuda.memory(n * m * 2)
     assert cuda.blas.cublasHgemm(cuda.handle, T, N, m, n, k, C.byref(half(one)), cuda.upload(w.astype(np.float16)), k,
                                  cuda.upload(x.astype(np.float16)), k, C.byref(half(0)), c, m) == 0
-    cuda.expect("cublasHgemm", y)
+    cuda.expect("cublasHgemm", y, arithmetic="f16")
     call("cublasSgemmEx", w.astype(np.float16), x.astype(np.float16), 4, R16, R16, R32)
     call("cublasGemmEx", w.astype(np.float16), x.astype(np.float16), 4, R16, R16, R32, F32, -1)
     call("cublasGemmEx", bf16(w), bf16(x), 4, R16BF, R16BF, R32, F32, -1)
@@ -83,19 +84,19 @@ def batches(cuda):
     assert cuda.blas.cublasSgemmBatched(cuda.handle, T, N, m, n, k, f(1), lists[0], k, lists[1], k, f(0), lists[2], m,
                                         count) == 0
     for i in range(count):
-        cuda.expect("cublasSgemmBatched", y[i], batch_index=i)
+        cuda.expect("cublasSgemmBatched", y[i], batch_index=i, listed=True)
     assert cuda.blas.cublasGemmBatchedEx(cuda.handle, T, N, m, n, k, f(1), lists[0], R32, k, lists[1], R32, k, f(0),
                                          lists[2], R32, m, count, F32, -1) == 0
     for i in range(count):
-        cuda.expect("cublasGemmBatchedEx", y[i], batch_index=i)
+        cuda.expect("cublasGemmBatchedEx", y[i], batch_index=i, listed=True)
 
     ints = C.c_int * 2
     assert cuda.blas.cublasGemmGroupedBatchedEx(
         cuda.handle, ints(T, T), ints(N, N), ints(m, m - 1), ints(n, n), ints(k, k), (C.c_float * 2)(1, 2), lists[0], R32,
         ints(k, k), lists[1], R32, ints(k, k), (C.c_float * 2)(0, 0), lists[2], R32, ints(m, m), 2, ints(2, 1), F32) == 0
     for i in range(2):
-        cuda.expect("cublasGemmGroupedBatchedEx", y[i], batch_index=i)
-    cuda.expect("cublasGemmGroupedBatchedEx", 2 * y[2][:, :m - 1], batch_index=2, alpha=2)
+        cuda.expect("cublasGemmGroupedBatchedEx", y[i], batch_index=i, listed=True)
+    cuda.expect("cublasGemmGroupedBatchedEx", 2 * y[2][:, :m - 1], batch_index=2, alpha=2, listed=True)
     return {}
 
 
@@ -118,6 +119,60 @@ def scalars_in_device_memory(cuda):
     assert cuda.blas.cublasSgemm_v2(cuda.handle, T, N, m, n, k, two, cuda.upload(w), k, cuda.upload(x), k, zero,
                                     cuda.memory(n * m * 4), m) == 0
     cuda.expect("cublasSgemm_v2", 2 * (x @ w.T), scalars="device")
+    return {}
+
+
+@script
+def arithmetics(cuda):
+    """What a handle and a call allow: f32 by six routes, and types that a math mode changes nothing for."""
+    m, n, k = 4, 3, 6
+    w, x = cuda.values(m, k), cuda.values(n, k)
+    asked = 0
+
+    def single(mode, arithmetic):
+        nonlocal asked
+        assert cuda.blas.cublasSetMathMode(cuda.handle, mode) == 0
+        assert cuda.blas.cublasSgemm_v2(cuda.handle, T, N, m, n, k, f(1), cuda.upload(w), k, cuda.upload(x), k, f(0),
+                                        cuda.memory(n * m * 4), m) == 0
+        cuda.expect("cublasSgemm_v2", x @ w.T, **arithmetic)
+        asked += 1
+
+    def general(mode, kind, numpy_type, compute, arithmetic):
+        assert cuda.blas.cublasSetMathMode(cuda.handle, mode) == 0
+        one, zero = (C.c_uint16(0x3c00), C.c_uint16(0)) if compute == F16 else (C.c_float(1), C.c_float(0))
+        assert cuda.blas.cublasGemmEx(cuda.handle, T, N, m, n, k, C.byref(one), cuda.upload(w.astype(numpy_type)), kind, k,
+                                      cuda.upload(x.astype(numpy_type)), kind, k, C.byref(zero), cuda.memory(n * m * 4),
+                                      kind, m, compute, -1) == 0
+        cuda.expect("cublasGemmEx", x @ w.T, **arithmetic)
+
+    none, tf32, half, bfloat = {}, {"arithmetic": "tf32"}, {"arithmetic": "f16"}, {"arithmetic": "bf16"}
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        tf32 = none
+    default, tensor_op, pedantic, mode_tf32, flag = 0, 1, 2, 3, 16
+    for mode, arithmetic in ((default, none), (mode_tf32, tf32), (mode_tf32 | flag, tf32), (tensor_op, half), (pedantic, none)):
+        single(mode, arithmetic)
+    general(mode_tf32, R32, np.float32, F32, tf32)
+    asked += 1
+    for compute, arithmetic in ((69, none), (74, half), (75, bfloat), (77, tf32)):
+        general(mode_tf32, R32, np.float32, compute, arithmetic)
+    general(mode_tf32, R16, np.float16, F32, none)
+    general(mode_tf32, R16, np.float16, F16, half)
+    assert cuda.blas.cublasDgemm_v2(cuda.handle, T, N, m, n, k, f(1, C.c_double), cuda.upload(w.astype(np.float64)), k,
+                                    cuda.upload(x.astype(np.float64)), k, f(0, C.c_double), cuda.memory(n * m * 8), m) == 0
+    cuda.expect("cublasDgemm_v2", x @ w.T)
+    return {"asked": asked}
+
+
+@script
+def workspaces(cuda):
+    """As an engine does that sets it before each call."""
+    memory = cuda.memory(1 << 16)
+    w, x = cuda.values(4, 5), cuda.values(3, 5)
+    for size in (1 << 16, 1 << 16, 1 << 12, 1 << 16, 0):
+        assert cuda.blas.cublasSetWorkspace_v2(cuda.handle, memory, C.c_size_t(size)) == 0
+        assert cuda.blas.cublasSgemm_v2(cuda.handle, T, N, 4, 3, 5, f(1), cuda.upload(w), 5, cuda.upload(x), 5, f(0),
+                                        cuda.memory(48), 4) == 0
+        cuda.expect("cublasSgemm_v2", x @ w.T)
     return {}
 
 

@@ -20,6 +20,9 @@ def main():
         # Each of these adds its cases.
         import calls_bench
         import copies_cases  # noqa: F401
+        import graphs_cases  # noqa: F401
+        import lists_cases  # noqa: F401
+        import memory_cases  # noqa: F401
         import products_cases  # noqa: F401
         import worlds_cases  # noqa: F401
     except ImportError as missing:

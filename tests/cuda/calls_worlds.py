@@ -3,7 +3,7 @@ import ctypes as C
 import os
 import threading
 
-from cuda_engine import GENUINE, N, T, Cuda, f, script
+from cuda_engine import N, T, Cuda, f, script
 
 
 @script
@@ -49,8 +49,6 @@ def many_threads(cuda):
     return {"each": steps, "sums": sorted(float(job[4].sum()) for job in jobs)}
 
 
-
-
 @script
 def two_major_versions(cuda):
     """12 and 13 in one process: each caller reaches its own."""
@@ -91,11 +89,3 @@ def forks_after_cuda(cuda):
         os._exit(3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     return {}
-
-
-@script
-def genuine_runtime(cuda):
-    """NVIDIA's own runtime over the stand-in's driver gets as far as the export tables, which nobody can fake."""
-    runtime = C.CDLL(GENUINE)
-    count = C.c_int(-1)
-    return {"error": runtime.cudaGetDeviceCount(C.byref(count)), "count": count.value}

@@ -74,6 +74,11 @@ def its_products_and_copies_are_those_of_the_journal(bench):
         equal([[e["args"]["n"], e["args"]["m"], e["args"]["k"]] for e in single],
               [[g["y"]["rows"], g["y"]["cols"], g["x"]["cols"]] for g in gemms if g["op"] == "cublasSgemm_v2"],
               f"shapes, {name}")
+        # It allows TF32 in its handle, and asks for sums of f16 where its cache is f16.
+        equal({(g["op"], g.get("arithmetic")) for g in gemms}, {("cublasSgemm_v2", "tf32"), ("cublasGemmBatchedEx", "tf32"),
+                                                                ("cublasGemmBatchedEx", "f16")}, f"arithmetic, {name}")
+        # Its batches are attention's: keys and values behind lists, which are no weights.
+        equal([g["weight"] for g in gemms if "batch" in g["op"].lower() and "weight" in g], [], f"ids behind lists, {name}")
         # The logits of each step: 320 of f32.
         copies = [r for r in records if r["kind"] == "copy"]
         equal([c["bytes"] for c in copies], [320 * 4] * STEPS, f"copies to the host, {name}")

@@ -1,9 +1,7 @@
-"""Contents, threads, versions, contexts and processes that come and go; runtimes and drivers of all kinds."""
+"""Contents, threads, versions, contexts and processes that come and go."""
 from collections import Counter
-from pathlib import Path
 
-from calls_bench import Skipped, case, check, check_counts, equal, ledger_of, simple
-from cuda_engine import GENUINE
+from calls_bench import case, check, check_counts, equal, ledger_of, simple
 
 for name in ("two_major_versions", "a_context_that_ends", "forks_after_cuda"):
     simple(name)
@@ -33,22 +31,6 @@ def threads_that_begin_at_once_lose_nothing(bench):
         equal(len({g["weight"] for g in gemms}), len(said["sums"]), "weights")
         equal(len({g["call"] for g in gemms}), len(gemms), "numbers of calls")
         check_counts(ledger_of(records))
-
-
-@case
-def the_genuine_runtime_finds_the_driver_through_us(bench):
-    if not Path(GENUINE).exists():
-        raise Skipped(f"there is no {GENUINE}")
-
-    def lookups():
-        return [(e["args"].get("symbol"), e["result"]) for e in bench.journal if e["call"].startswith("cuGetProcAddress")]
-
-    plain, _ = bench.run("genuine_runtime", traced=False, LD_LIBRARY_PATH=str(Path(bench.args.fakes) / "13"))
-    without = lookups()
-    traced, _ = bench.run("genuine_runtime", LD_LIBRARY_PATH=str(Path(bench.args.fakes) / "13"))
-    equal(traced, plain, "what the runtime says")
-    equal(lookups(), without, "what it asks the driver for")
-    check(len(without) > 400, f"only {len(without)} look-ups")
 
 
 @case

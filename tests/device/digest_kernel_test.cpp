@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "core/half.hpp"
 #include "tests/device/run_job.hpp"

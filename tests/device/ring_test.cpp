@@ -3,7 +3,7 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/device/run_job.hpp"
+#include "tests/device/host_launch.hpp"
 
 namespace orch::device {
 namespace {

@@ -25,8 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 import report
+from checks import Failure
 from document import Conformity, Document
+from full_files import full_of
 from programs import BATCH, EXAMPLE, LARGE, LOST, ODD, SMALL, WRONG
 from proof_reference import compare_proof
 from reference import CONSTANTS, Reference, compare_call, compare_side
@@ -39,10 +42,13 @@ PAGE = 4096
 # Keys that need an engine, an option or an accident that the test cannot always arrange.
 RARE = {("pass", "sequences")}
 # tests/cuda sees these, over stand-ins for CUDA.
-ON_A_GPU = {("gemm", "device"), ("gemm", "stream"), ("gemm", "graph"), ("gemm", "replay"), ("gemm", "scalars"), ("copy", "*")}
-RARE_WITHOUT_BATCH_BLAS = {("gemm", "batch_index"), ("proof", "residual")}
+ON_A_GPU = {("gemm", "device"), ("gemm", "stream"), ("gemm", "graph"), ("gemm", "replay"), ("gemm", "scalars"), ("gemm", "arithmetic"), ("setting", "*"),
+            ("copy", "*"),
+            ("Whole tensors", "graph"), ("Whole tensors", "replay")}
+RARE_WITHOUT_BATCH_BLAS = {("gemm", "batch_index"), ("Whole tensors", "batch_index"), ("proof", "residual")}
 RARE_WITHOUT_LLAMA = {("gemm", "pass"), ("gemm", "name"), ("gemm", "capture"), ("weight", "name"),
-                      ("checkpoint", "*"), ("pass", "*")}
+                      ("checkpoint", "*"), ("pass", "*"),
+                      ("Whole tensors", "name"), ("Whole tensors", "pass"), ("Whole tensors", "token_positions")}
 
 # ---- traces ------------------------------------------------------------------------------------
 
@@ -94,7 +100,7 @@ def llama_traces(traces):
     chunks = traces.run("llama-chunks", [*command, "--batch", "8"])
     # Most tensors of one graph do not fit into 100K: those go through the callback.
     traces.run("llama-callback", [*command, "--exact"], ORCH_TRACE_CAPTURE="callback",
-               ORCH_TRACE_CHECKPOINTS="layers,logits,gemm.blk.0.*,*_attn_scores")
+               ORCH_TRACE_CHECKPOINTS="layers,logits,gemm.blk.0.*,*_attn_scores", ORCH_TRACE_FULL="logits,gemm.blk.0.*")
     return whole, chunks
 
 
@@ -149,6 +155,23 @@ def check_odd(path):
     same("no max where nothing is finite", ["max" in gemms[1], "hash" in gemms[1]], [False, True])
 
 
+def check_whole_tensors(path, conform):
+    """Each file is what its record says, and its metadata is documented."""
+    named = [r for r in read(path) if isinstance(r.get("full"), str)]
+    if not named:
+        return
+    bad = []
+    for record in named:
+        try:
+            conform.members(path.name, "Whole tensors", full_of(record, path).metadata)
+        except Failure as failure:
+            bad.append(str(failure))
+    ledger = [r for r in read(path) if r.get("kind") == "ledger"][-1]["full"]
+    if (ledger["recorded"], ledger["dropped"]) != (len(named), 0):
+        bad.append(f"ledger: {ledger}")
+    check(f"{len(named)} whole tensors of {path.name}", "; ".join(bad[:3]))
+
+
 def gemm_of(records, call):
     return next(r for r in records if r.get("call") == call and r["kind"] == "gemm")
 
@@ -189,7 +212,7 @@ def main():
             examples.note(f"example in '{heading}'", str(error))
     check(f"{len(document.examples)} examples follow the tables", "; ".join(examples.problems))
     kinds = {json.loads(line).get("kind", "log line") for _, line in document.examples}
-    wanted = {"header", "pass", "checkpoint", "gemm", "row", "weight", "blind_spot", "ledger", "log line"}
+    wanted = {"header", "pass", "checkpoint", "gemm", "row", "weight", "blind_spot", "setting", "ledger", "log line"}
     check("every kind has an example", ", ".join(sorted(wanted - kinds)))
 
     section = document.text.split("### Hash functions")[1].split("###")[0]
@@ -203,14 +226,14 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         traces = Traces(options, directory)
-        small = traces.python("small", SMALL, blas, ORCH_LOG_VALUES="100", ORCH_TRACE_ROWS="all")
+        small = traces.python("small", SMALL, blas, ORCH_LOG_VALUES="100", ORCH_TRACE_ROWS="all", ORCH_TRACE_FULL="*")
         large = traces.python("large", LARGE, blas)
-        example = traces.python("example", EXAMPLE, blas, ORCH_LOG_VALUES="20")
+        example = traces.python("example", EXAMPLE, blas, ORCH_LOG_VALUES="20", ORCH_TRACE_FULL="gemm")
         odd = traces.python("odd", ODD, blas, ORCH_LOG_VALUES="100000")
         traces.python("lost", LOST, blas, ORCH_LOG_VALUES="1000")
         rare = RARE | ON_A_GPU
         if options.batch_blas and options.batch_blas.exists():
-            traces.python("batch", BATCH, str(options.batch_blas))
+            traces.python("batch", BATCH, str(options.batch_blas), ORCH_TRACE_FULL="all")
             wrong = read(traces.python("wrong", WRONG, str(options.batch_blas), FAKE_FAULT="tail"))
             for call, name in enumerate(("few", "many")):
                 arrays = np.load(directory / f"{name}.npz")
@@ -234,10 +257,15 @@ def main():
         for path in traces.paths:
             for record in read(path):
                 everything.record(path.name, record)
+            check_whole_tensors(path, everything)
+        check("files of whole tensors are as documented", "; ".join(everything.problems[:5]))
         unseen = {(h, k) for h, k in everything.unseen() if (h, k) not in rare and (h, "*") not in rare}
         check("every documented key was seen", ", ".join(".".join(u) for u in sorted(unseen)))
 
         compare_call("small", read(small), np.load(directory / "small.npz"))
+        for call, name in enumerate(("small", "double")):
+            whole = full_of(gemm_of(read(small), call), small).data
+            same(f"the whole result of {name}", whole, np.load(directory / f"{name}.npz")["y"])
         compare_call("f64", read(small), np.load(directory / "double.npz"), call=1)
         check_proof("small", read(small), np.load(directory / "small.npz"))
         check_proof("alpha", read(small), np.load(directory / "alpha.npz"), call=2, alpha=0.5)

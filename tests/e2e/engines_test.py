@@ -13,6 +13,7 @@ from pathlib import Path
 
 # Each of these adds its cases.
 import fake_ggml_cases
+import full_cases
 import llama_cases
 import proof_cases
 import torch_cases

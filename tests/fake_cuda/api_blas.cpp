@@ -11,9 +11,15 @@
 namespace fake {
 namespace {
 
+/// As if the engine had set it.
+int first_math_mode() {
+    const char* value = std::getenv("FAKE_CUBLAS_MATH_MODE");
+    return value == nullptr ? 0 : std::atoi(value);
+}
+
 struct Handle {
     void* stream = nullptr;
-    int math_mode = 0;
+    int math_mode = first_math_mode();
     int atomics_mode = 0;
     bool device_scalars = false;
 };
@@ -90,6 +96,13 @@ struct Request {
     int compute;
 };
 
+constexpr int compute_fast_tf32 = 77;
+
+bool allows_tf32(const Handle& handle, int compute) {
+    constexpr int mode_tf32 = 3;
+    return compute == compute_fast_tf32 || (compute == 68 && (handle.math_mode & 15) == mode_tf32);
+}
+
 bool nests() {
     static const bool value = std::getenv("FAKE_CUBLAS_NESTS") != nullptr;
     return value;
@@ -132,7 +145,7 @@ int multiply(Call& call, void* handle_value, const Request& r) {
                                     const_cast<void*>(r.c.data),
                                     r.c.type,
                                     r.c.ld,
-                                    r.compute,
+                                    allows_tf32(handle, r.compute) ? compute_fast_tf32 : r.compute,
                                     r.scale,
                                     handle.device_scalars,
                                     handle.stream};
@@ -150,6 +163,7 @@ int multiply(Call& call, void* handle_value, const Request& r) {
               r.c,
               r.c,
               r.batch,
+              in_tf32(r.a.type, r.b.type, allows_tf32(handle, r.compute)),
               {}};
     const Op op{NodeKind::kernel, call.name(), [gemm] { compute(gemm); }, nullptr, 0};
     return blas_status(submit(call, handle.stream, op));

@@ -147,21 +147,40 @@ const void* pointer(uint64_t address) {
 
 std::pair<const void*, int> end_of(int type, const void* host, std::uint64_t device) {
     constexpr int host_memory = 1;
-    return type == host_memory ? std::pair{host, 0} : std::pair{pointer(device), 1};
+    constexpr int unified = 4;
+    if (type == host_memory) return {host, 0};
+    return {pointer(device), type == unified ? by_address : 1};
 }
 
 int kind_of(int from_device, int to_device) {
+    if (from_device == by_address || to_device == by_address) return by_address;
     return from_device == 0 ? (to_device == 0 ? 0 : 1) : (to_device == 0 ? 2 : 3);
 }
 
+/// A CUDA array: rows of its own pitch, which no program may know.
+struct Array {
+    void* data;
+    std::size_t pitch;
+};
+
+constexpr int array_memory = 3;
+
 int copy_2d(Call& call, const DriverCopy2d* c, void* stream, Wait wait) {
-    if (c == nullptr || c->src_array != nullptr || c->dst_array != nullptr) return not_supported;
-    const auto [src, from_device] = end_of(c->src_type, c->src_host, c->src_device);
-    const auto [dst, to_device] = end_of(c->dst_type, c->dst_host, c->dst_device);
+    if (c == nullptr) return invalid_value;
+    auto [src, from_device] = end_of(c->src_type, c->src_host, c->src_device);
+    auto [dst, to_device] = end_of(c->dst_type, c->dst_host, c->dst_device);
     Place from = place(src, c->src_pitch);
     Place to = place(dst, c->dst_pitch);
-    from.data += c->src_y * c->src_pitch + c->src_x;
-    to.data += c->dst_y * c->dst_pitch + c->dst_x;
+    if (c->src_type == array_memory) {
+        const auto& array = *static_cast<const Array*>(c->src_array);
+        from = place(array.data, array.pitch);
+    }
+    if (c->dst_type == array_memory) {
+        const auto& array = *static_cast<const Array*>(c->dst_array);
+        to = place(array.data, array.pitch);
+    }
+    from.data += c->src_y * from.pitch + c->src_x;
+    to.data += c->dst_y * to.pitch + c->dst_x;
     return copy(call, to, from, {c->width, c->height, 1}, kind_of(from_device, to_device), stream,
                 wait);
 }
@@ -186,6 +205,28 @@ int copy_3d(Call& call, const RuntimeCopy3d* c, void* stream, Wait wait) {
     to.data += c->dst_at.z * to.plane + c->dst_at.y * to.pitch + c->dst_at.x;
     const Region region{c->extent.width, c->extent.height, c->extent.depth};
     return copy(call, to, from, region, c->kind, stream, wait);
+}
+
+int copy_3d_peer(Call& call, const RuntimePeerCopy3d* c, void* stream) {
+    if (c == nullptr) return invalid_value;
+    constexpr int device_to_device = 3;
+    const RuntimeCopy3d same{c->src_array, c->src_at, c->src,    c->dst_array,
+                             c->dst_at,    c->dst,    c->extent, device_to_device};
+    return copy_3d(call, &same, stream, Wait::no);
+}
+
+template <class Pointers, class Sources>
+int copy_batch(Call& call, Pointers dsts, Sources srcs, const size_t* sizes, size_t count,
+               void* stream) {
+    const auto at = [](auto address) { return (const void*)address; };
+    if (dsts == nullptr || srcs == nullptr || sizes == nullptr || stream == nullptr)
+        return invalid_value;
+    for (size_t i = 0; i < count; ++i) {
+        const int error = copy(call, place(at(dsts[i])), place(at(srcs[i])), {sizes[i]}, by_address,
+                               stream, Wait::no);
+        if (error != ok) return error;
+    }
+    return ok;
 }
 
 int fill_3d(Call& call, const RuntimePitched& dst, int value, const RuntimeExtent& e, void* stream,
@@ -247,6 +288,42 @@ int cuMemcpy3DAsync_v2(Call& c, const DriverCopy3d* what, void* stream) {
     return copy_3d(c, what, stream, Wait::no);
 }
 
+int cuMemcpy3DPeer(Call& c, const DriverCopy3d* what) {
+    return copy_3d(c, what, nullptr, Wait::no);
+}
+int cuMemcpy3DPeerAsync(Call& c, const DriverCopy3d* what, void* stream) {
+    return copy_3d(c, what, stream, Wait::no);
+}
+int cuMemcpyBatchAsync(Call& c, uint64_t* dsts, uint64_t* srcs, size_t* sizes, size_t count, void*,
+                       size_t*, size_t, size_t*, void* stream) {
+    return copy_batch(c, dsts, srcs, sizes, count, stream);
+}
+int cuMemcpyBatchAsync_v2(Call& c, uint64_t* dsts, uint64_t* srcs, size_t* sizes, size_t count,
+                          void*, size_t*, size_t, void* stream) {
+    return copy_batch(c, dsts, srcs, sizes, count, stream);
+}
+int cuArrayCreate_v2(Call&, void** array, const DriverArray* desc) {
+    if (array == nullptr || desc == nullptr) return invalid_value;
+    const Lock lock(world());
+    const Context* context = current_context(true);
+    // 8, 16 and 32 bits: the low digit of a CUarray_format says which, floats are apart.
+    constexpr int f32 = 0x20;
+    const size_t element = desc->format == f32 ? 4 : size_t{1} << ((desc->format & 3) - 1);
+    auto made = std::make_unique<Array>();
+    made->pitch = (desc->width * element * desc->channels + 511) / 512 * 512;
+    const int error = memory::allocate(made->pitch * desc->height, Memory::device, context->device,
+                                       context->id, 0, &made->data);
+    if (error == ok) *array = made.release();
+    return error;
+}
+int cuArrayDestroy(Call&, void* array) {
+    const std::unique_ptr<Array> mine(static_cast<Array*>(array));
+    Lock lock(world());
+    run_all(lock);
+    return mine == nullptr ? static_cast<int>(invalid_value)
+                           : memory::release(mine->data, Memory::device);
+}
+
 int cuMemsetD8_v2(Call& c, uint64_t dst, unsigned char value, size_t count) {
     return fill(c, place(pointer(dst)), value, {count}, nullptr, Wait::yes);
 }
@@ -303,6 +380,16 @@ int cudaMemcpy3D(Call& c, const RuntimeCopy3d* what) {
 }
 int cudaMemcpy3DAsync(Call& c, const RuntimeCopy3d* what, void* stream) {
     return copy_3d(c, what, stream, Wait::no);
+}
+int cudaMemcpy3DPeer(Call& c, const RuntimePeerCopy3d* what) {
+    return copy_3d_peer(c, what, nullptr);
+}
+int cudaMemcpy3DPeerAsync(Call& c, const RuntimePeerCopy3d* what, void* stream) {
+    return copy_3d_peer(c, what, stream);
+}
+int cudaMemcpyBatchAsync(Call& c, void* const* dsts, const void* const* srcs, const size_t* sizes,
+                         size_t count, void*, size_t*, size_t, void* stream) {
+    return copy_batch(c, dsts, srcs, sizes, count, stream);
 }
 int cudaMemcpyPeer(Call& c, void* dst, int, const void* src, int, size_t bytes) {
     return copy(c, place(dst), place(src), {bytes}, 3, nullptr, Wait::no);

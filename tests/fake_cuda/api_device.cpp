@@ -155,9 +155,9 @@ int cuDevicePrimaryCtxRetain(Call&, void** context, int device) {
 int cuDevicePrimaryCtxRelease_v2(Call&, int device) {
     if (!is_device(device)) return invalid_device;
     Lock lock(world());
-    Context& primary = primary_context(device);
-    if (primary.retained > 0 && --primary.retained == 0) return reset_device(lock, device);
-    return ok;
+    Context* primary = existing_primary_context(device);
+    if (primary == nullptr || primary->retained == 0) return invalid_context;
+    return --primary->retained == 0 ? reset_device(lock, device) : static_cast<int>(ok);
 }
 int cuDevicePrimaryCtxReset_v2(Call&, int device) {
     if (!is_device(device)) return invalid_device;
@@ -173,8 +173,9 @@ int cuDevicePrimaryCtxSetFlags_v2(Call&, int device, unsigned flags) {
 int cuDevicePrimaryCtxGetState(Call&, int device, unsigned* flags, int* active) {
     if (!is_device(device)) return invalid_device;
     const Lock lock(world());
-    give(flags, primary_context(device).flags);
-    return give(active, 1);
+    const Context* primary = existing_primary_context(device);
+    give(flags, primary != nullptr ? primary->flags : 0);
+    return give(active, primary != nullptr ? 1 : 0);
 }
 
 int cuCtxCreate_v2(Call&, void** context, unsigned flags, int device) {

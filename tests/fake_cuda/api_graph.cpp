@@ -60,6 +60,19 @@ int add(const NewNode& where, Op op) {
     return ok;
 }
 
+/// Runs a copy of what the child holds now.
+int add_child(const NewNode& where, void* child_handle) {
+    const Lock lock(world());
+    const Graph* child = handles::graph(child_handle);
+    if (child == nullptr) return invalid_value;
+    const auto ops = std::make_shared<std::vector<Op>>(instantiate(*child)->ops);
+    const auto all = [ops] {
+        for (const Op& op : *ops)
+            if (op.run) op.run();
+    };
+    return add(where, {NodeKind::graph, {}, all, nullptr, 0});
+}
+
 struct KernelNode {
     const void* function;
     LaunchShape shape;
@@ -202,7 +215,7 @@ int run(Call& call, void* handle, void* stream) {
     const auto ops = std::make_shared<std::vector<Op>>(exec->ops);
     const auto all = [ops, replay, id = exec->id, stream_id = target->id] {
         for (const Op& op : *ops) {
-            if (op.run) op.run();
+            if (op.run && !context_is_lost()) op.run();
             journal_execution(op.kind, op.label, stream_id, op.call, id, replay);
         }
     };
@@ -226,6 +239,10 @@ int cuGraphAddKernelNode_v2(Call& c, void** node, void* graph, const void* const
                             size_t count, const DriverKernelNode* params) {
     return params == nullptr ? invalid_value
                              : add_kernel(c, {node, graph, dependencies, count}, read(*params));
+}
+int cuGraphAddChildGraphNode(Call&, void** node, void* graph, const void* const* dependencies,
+                             size_t count, void* child) {
+    return add_child({node, graph, dependencies, count}, child);
 }
 int cuGraphAddEmptyNode(Call&, void** node, void* graph, const void* const* dependencies,
                         size_t count) {
@@ -285,6 +302,10 @@ int cudaGraphAddMemcpyNode1D(Call& c, void** node, void* graph, const void* cons
     const Lock lock(world());
     const auto copy = [=] { std::memmove(dst, src, bytes); };
     return add({node, graph, dependencies, count}, {NodeKind::copy, {}, copy, nullptr, 0});
+}
+int cudaGraphAddChildGraphNode(Call&, void** node, void* graph, const void* const* dependencies,
+                               size_t count, void* child) {
+    return add_child({node, graph, dependencies, count}, child);
 }
 int cudaGraphAddEmptyNode(Call& c, void** node, void* graph, const void* const* dependencies,
                           size_t count) {

@@ -14,7 +14,8 @@ namespace {
 
 struct Module {
     const void* image = nullptr;
-    std::string owned;  ///< where it was read from a file
+    std::string owned;          ///< where it was read from a file
+    std::uint64_t context = 0;  ///< that it was loaded in; 0: none, a library
     std::map<std::string, Kernel*> kernels;
 };
 
@@ -31,8 +32,9 @@ struct Configuration {
 
 /// <<<>>> pushes, the kernel's stub pops.
 std::vector<Configuration>& configurations() {
-    thread_local std::vector<Configuration> stack;
-    return stack;
+    static auto* const stacks = new std::map<std::uint64_t, std::vector<Configuration>>;
+    const Lock lock(world());
+    return (*stacks)[this_thread()];
 }
 
 int load(void** out, std::unique_ptr<Module> module) {
@@ -42,6 +44,23 @@ int load(void** out, std::unique_ptr<Module> module) {
     *out = module.get();
     modules()[*out] = std::move(module);
     return ok;
+}
+
+/// A module, unlike a library, is the current context's.
+int load_here(void** out, std::unique_ptr<Module> module) {
+    {
+        const Lock lock(world());
+        const Context* context = current_context(false);
+        if (context == nullptr) return invalid_context;
+        module->context = context->id;
+    }
+    return load(out, std::move(module));
+}
+
+int load_here(void** out, const void* image) {
+    auto module = std::make_unique<Module>();
+    module->image = image;
+    return load_here(out, std::move(module));
 }
 
 int load(void** out, const void* image) {
@@ -70,7 +89,10 @@ int get_kernel(void** out, void* handle, const char* name) {
     if (out == nullptr || name == nullptr || *name == '\0') return invalid_value;
     if (kernels::surely_lacks(module->image, name)) return not_found;
     Kernel*& kernel = module->kernels[name];
-    if (kernel == nullptr) kernel = kernels::define(name, handle);
+    if (kernel == nullptr) {
+        kernel = kernels::define(name, handle);
+        kernel->context = module->context;
+    }
     *out = kernel;
     return ok;
 }
@@ -127,16 +149,16 @@ int cuModuleLoad(Call&, void** out, const char* file) {
     auto module = std::make_unique<Module>();
     module->owned.assign(std::istreambuf_iterator<char>(stream), {});
     module->image = module->owned.c_str();
-    return load(out, std::move(module));
+    return load_here(out, std::move(module));
 }
 int cuModuleLoadData(Call&, void** out, const void* image) {
-    return load(out, image);
+    return load_here(out, image);
 }
 int cuModuleLoadDataEx(Call&, void** out, const void* image, unsigned, void*, void**) {
-    return load(out, image);
+    return load_here(out, image);
 }
 int cuModuleLoadFatBinary(Call&, void** out, const void* image) {
-    return load(out, image);
+    return load_here(out, image);
 }
 int cuModuleUnload(Call&, void* module) {
     return unload(module);

@@ -308,6 +308,8 @@ int cublasLtMatmul(Call& call, void* handle, void* desc, const void* alpha, cons
         gemm.c = lc.matrix;
         gemm.d = ld.matrix;
         gemm.batch = ld.batch;
+        constexpr int compute_fast_tf32 = 77;
+        gemm.tf32 = in_tf32(gemm.a.type, gemm.b.type, get(t, desc_compute, 0) == compute_fast_tf32);
         const int scale = get(t, desc_scale, static_cast<int>(r32f));
         const int mode = get(t, desc_pointer_mode, 0);
         if (mode > 1 || size_of(scale) == 0) return blas_not_supported;

@@ -4,6 +4,7 @@
 
 using fake::AllocationProp;
 using fake::Dim3;
+using fake::DriverArray;
 using fake::DriverCopy2d;
 using fake::DriverCopy3d;
 using fake::DriverKernelNode;
@@ -14,5 +15,6 @@ using fake::RuntimeCopy3d;
 using fake::RuntimeExtent;
 using fake::RuntimeKernelNode;
 using fake::RuntimeLaunch;
+using fake::RuntimePeerCopy3d;
 using fake::RuntimePitched;
 using fake::UpdateResult;

@@ -97,6 +97,7 @@ def a_FIFO_without_any_reader_does_not_hold_the_engine_up(b):
 # ---- bad values ----------------------------------------------------------------------------------
 
 BAD = {
+    "ORCH_TRACE": ("maybe", "on"),
     "ORCH_LOG_TEAM": ("t" * 300, "the executable's name"),
     "ORCH_LOG_VALUES": ("ten", "10"),
     "ORCH_TRACE_CHECKPOINTS": ("x" * 5000, "gemm,layers,logits"),
@@ -104,7 +105,11 @@ BAD = {
     "ORCH_TRACE_WEIGHTS": ("heavy", "proof"),
     "ORCH_TRACE_CAPTURE": ("film", "mark"),
     "ORCH_TRACE_MEMORY": ("1T", "1G"),
+    "ORCH_TRACE_FULL": ("logits,,", "none"),
+    "ORCH_TRACE_FULL_LIMIT": ("much", "16G"),
+    "ORCH_TRACE_FULL_RING": ("8G", "64M"),
     "ORCH_TRACE_PROBES": ("blas,moon", "all"),
+    "ORCH_TRACE_EXCLUDE": ("a,,b", "libnccl*,libnvshmem*"),
 }
 
 

@@ -76,12 +76,33 @@ TEST(Config, TheTableNamesEachVariableOnceWithItsHelp) {
             EXPECT_TRUE(variable.parse(c, fallback)) << variable.name;
         }
     }
-    EXPECT_EQ(names,
-              (std::vector<std::string>{
-                  "ORCH_LOG_FILE", "ORCH_LOG_TEAM", "ORCH_LOG_VALUES", "ORCH_TRACE_CHECKPOINTS",
-                  "ORCH_TRACE_ROWS", "ORCH_TRACE_WEIGHTS", "ORCH_TRACE_CAPTURE",
-                  "ORCH_TRACE_MEMORY", "ORCH_TRACE_GRAPHS", "ORCH_TRACE_PROBES"}));
+    EXPECT_EQ(names, (std::vector<std::string>{
+                         "ORCH_TRACE", "ORCH_LOG_FILE", "ORCH_LOG_TEAM", "ORCH_LOG_VALUES",
+                         "ORCH_TRACE_CHECKPOINTS", "ORCH_TRACE_ROWS", "ORCH_TRACE_WEIGHTS",
+                         "ORCH_TRACE_CAPTURE", "ORCH_TRACE_MEMORY", "ORCH_TRACE_GRAPHS",
+                         "ORCH_TRACE_FULL", "ORCH_TRACE_FULL_LIMIT", "ORCH_TRACE_FULL_RING",
+                         "ORCH_TRACE_PROBES", "ORCH_TRACE_EXCLUDE"}));
     EXPECT_LE(config_variables().size(), Config::max_problems);
+}
+
+TEST(Config, OffWinsOverAFile) {
+    EXPECT_TRUE(read({{"ORCH_LOG_FILE", "t.jsonl"}}).enabled());
+    EXPECT_TRUE(read({{"ORCH_LOG_FILE", "t.jsonl"}, {"ORCH_TRACE", "on"}}).enabled());
+    EXPECT_FALSE(read({{"ORCH_LOG_FILE", "t.jsonl"}, {"ORCH_TRACE", "off"}}).enabled());
+    expect_refused("ORCH_TRACE", {"0", "no", "OFF", "on,off"});
+}
+
+TEST(Config, WhatIsExcludedIsOnlyWhatTheGlobsSay) {
+    const Config by_default = read({});
+    EXPECT_TRUE(by_default.exclude.matches("libnccl.so.2"));
+    EXPECT_FALSE(by_default.exclude.matches("libncc.so"));
+    const Config own = read({{"ORCH_TRACE_EXCLUDE", "cudaMemcpy,lib?.so*"}});
+    EXPECT_TRUE(own.exclude.matches("cudaMemcpy"));
+    EXPECT_TRUE(own.exclude.matches("libx.so.3"));
+    EXPECT_FALSE(own.exclude.matches("cudaMemcpyAsync"));
+    EXPECT_FALSE(own.exclude.matches("libnccl.so.2"));
+    EXPECT_FALSE(read({{"ORCH_TRACE_EXCLUDE", "none"}}).exclude.matches("libnccl.so.2"));
+    expect_refused("ORCH_TRACE_EXCLUDE", {",", "a,", ",a", "a,,b"});
 }
 
 TEST(Config, EveryVariableMayBeRefusedAtOnce) {
@@ -168,6 +189,24 @@ TEST(Config, ReadsTheMemory) {
     EXPECT_EQ(read({{"ORCH_TRACE_MEMORY", "17179869183G"}}).memory_bytes, 17179869183ULL << 30);
     expect_refused("ORCH_TRACE_MEMORY", {"17179869184G", "18446744073709551616", "K", "1T", "1k",
                                          "1KK", "-1", "1.5G", "G1"});
+}
+
+TEST(Config, ReadsWhatIsKeptWhole) {
+    EXPECT_TRUE(read({}).full.is_none());
+    EXPECT_EQ(read({}).full_limit, 16ULL << 30);
+    EXPECT_EQ(read({}).full_ring, 64ULL << 20);
+    const Config c = read({{"ORCH_TRACE_FULL", "logits,gemm.blk.0.*"},
+                           {"ORCH_TRACE_FULL_LIMIT", "20M"},
+                           {"ORCH_TRACE_FULL_RING", "4G"}});
+    EXPECT_EQ(c.problems, 0U);
+    EXPECT_TRUE(c.full.group(CheckpointGroup::logits));
+    EXPECT_FALSE(c.full.group(CheckpointGroup::gemm));
+    EXPECT_TRUE(c.full.selects(CheckpointGroup::gemm, "gemm.blk.0.attn_q"));
+    EXPECT_EQ(c.full_limit, 20ULL << 20);
+    EXPECT_EQ(c.full_ring, 4ULL << 30);
+    expect_refused("ORCH_TRACE_FULL", {",", "a,", std::string(1025, 'x')});
+    expect_refused("ORCH_TRACE_FULL_LIMIT", {"1T", "-1"});
+    expect_refused("ORCH_TRACE_FULL_RING", {"5G", "4294967297"});
 }
 
 TEST(Config, ReadsTheProbes) {

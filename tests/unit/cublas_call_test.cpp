@@ -181,5 +181,45 @@ TEST(CublasCall, ReadsScalarsByTheComputeType) {
     EXPECT_EQ(scalar(&three, Type::f32, -1), 3);
 }
 
+std::string_view arithmetic(Type inputs, Type scalars, int compute, int mode,
+                            bool forbidden = false, int a_type = -1) {
+    Call call;
+    call.inputs = inputs;
+    call.scalars = scalars;
+    call.computeType = compute;
+    call.Atype = a_type;
+    return arithmetic_name(arithmetic_of(call, {mode, forbidden}));
+}
+
+TEST(CublasCall, SaysItsArithmeticWhereTypesDoNotImplyIt) {
+    constexpr int r32 = 0;
+    constexpr int r16 = 2;
+    constexpr int r8 = 3;
+    constexpr Type given = Type::given;
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 0), "");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 1), "f16");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 2), "");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 3), "tf32");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 3 | 16), "tf32");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 3, true), "");
+    EXPECT_EQ(arithmetic(Type::f32, Type::f32, -1, 4), "bf16x9");
+    EXPECT_EQ(arithmetic(given, given, 68, 3, false, r32), "tf32");
+    EXPECT_EQ(arithmetic(given, given, 69, 3, false, r32), "");
+    EXPECT_EQ(arithmetic(given, given, 74, 0, false, r32), "f16");
+    EXPECT_EQ(arithmetic(given, given, 75, 0, false, r32), "bf16");
+    EXPECT_EQ(arithmetic(given, given, 77, 0, false, r32), "tf32");
+    EXPECT_EQ(arithmetic(given, given, 77, 0, true, r32), "");
+    EXPECT_EQ(arithmetic(given, given, 78, 0, false, r32), "bf16x9");
+    EXPECT_EQ(arithmetic(given, given, 68, 3, false, r16), "");
+    EXPECT_EQ(arithmetic(given, given, 64, 0, false, r16), "f16");
+    EXPECT_EQ(arithmetic(Type::f16, Type::f16, -1, 0), "f16");
+    EXPECT_EQ(arithmetic(Type::f16, Type::f32, -1, 0), "");
+    EXPECT_EQ(arithmetic(Type::f64, Type::f64, -1, 3), "");
+    EXPECT_EQ(arithmetic(given, given, 70, 0, false, r32), "f64");
+    EXPECT_EQ(arithmetic(given, given, 79, 0, false, 1), "fixed_point");
+    EXPECT_EQ(arithmetic(given, given, 72, 0, false, r8), "");
+    EXPECT_EQ(arithmetic(given, given, 68, 0, false, r8), "f32");
+}
+
 }  // namespace
 }  // namespace orch::cublas

@@ -57,7 +57,7 @@ TEST_F(RecordsTest, AProductOfAGpuSaysWhereItRan) {
     const std::vector<float> last_row = {1, 2};
     // Three rows, of which the last one's values came back.
     Call call({last_row.data(), DType::f32, 3, 2, 0, 1});
-    const DevicePlace place{1, 0x2a, 3, 7, 0};
+    const DevicePlace place{1, 0x2a, 3, 7, 0, {}, -1, -1};
     call.record.device = &place;
     call.record.scalars_known = false;
     const std::vector<float> input = {3, 4, 5, 6, 7, 8};

@@ -79,11 +79,6 @@ State& state() {
 thread_local Call* current_call = nullptr;
 thread_local std::uint64_t thread_number = 0;
 
-std::uint64_t this_thread() {
-    if (thread_number == 0) thread_number = state().threads.fetch_add(1) + 1;
-    return thread_number;
-}
-
 void write_line(std::string line) {
     line += '\n';
     // O_APPEND and one write: lines of several threads and processes do not mix.
@@ -140,6 +135,15 @@ void Fields::add(std::string_view key, const RuntimeExtent& v) {
 
 void lose_context() {
     state().lost = true;
+}
+
+bool context_is_lost() {
+    return state().lost;
+}
+
+std::uint64_t this_thread() {
+    if (thread_number == 0) thread_number = state().threads.fetch_add(1) + 1;
+    return thread_number;
 }
 
 int& last_error() {

@@ -106,6 +106,11 @@ void journal_execution(NodeKind kind, const std::string& label, std::uint64_t st
 
 /// A fault on the device: from now on every call fails with 700.
 void lose_context();
+bool context_is_lost();
+
+/// Threads by number, from 1 on. What a thread keeps is kept by its number, in state that is never
+/// destroyed: destructors at the end of the process may still call.
+std::uint64_t this_thread();
 
 /// The runtime's error of this thread.
 int& last_error();

@@ -12,7 +12,9 @@ namespace {
 struct State {
     std::map<void*, std::unique_ptr<Context>> contexts;
     std::map<int, Context*> primary;
-    /// Destroyed ones stay, because streams that are still being used point at them.
+    std::map<std::uint64_t, std::vector<Context*>> stacks;  ///< by thread
+    /// Destroyed ones stay, because streams that are still being used point at them; and come back,
+    /// as a driver's handles do: what is remembered by a handle is of another context then.
     std::vector<std::unique_ptr<Context>> dead;
 };
 
@@ -205,8 +207,7 @@ int current_device() {
 }
 
 std::vector<Context*>& context_stack() {
-    thread_local std::vector<Context*> stack;
-    return stack;
+    return state().stacks[this_thread()];
 }
 
 Context* find_context(void* handle) {
@@ -214,11 +215,21 @@ Context* find_context(void* handle) {
     return it == state().contexts.end() ? nullptr : it->second.get();
 }
 
-Context& make_context(int device, unsigned flags) {
+Context& make_context(int device, unsigned flags, bool primary) {
+    auto& dead = state().dead;
+    const auto used = std::find_if(dead.rbegin(), dead.rend(), [&](const auto& context) {
+        return context->device == device && context->primary == primary;
+    });
     auto context = std::make_unique<Context>();
+    if (used != dead.rend()) {
+        context = std::move(*used);
+        dead.erase(std::next(used).base());
+        *context = {};
+    }
     context->id = next_id();
     context->device = device;
     context->flags = flags;
+    context->primary = primary;
     Context* handle = context.get();
     state().contexts[handle] = std::move(context);
     return *handle;
@@ -226,11 +237,13 @@ Context& make_context(int device, unsigned flags) {
 
 Context& primary_context(int device) {
     Context*& context = state().primary[device];
-    if (context == nullptr) {
-        context = &make_context(device, 0);
-        context->primary = true;
-    }
+    if (context == nullptr) context = &make_context(device, 0, true);
     return *context;
+}
+
+Context* existing_primary_context(int device) {
+    const auto it = state().primary.find(device);
+    return it == state().primary.end() ? nullptr : it->second;
 }
 
 Context* current_context(bool make) {
@@ -258,8 +271,8 @@ int destroy_context(Lock& lock, Context& context) {
 }
 
 int reset_device(Lock& lock, int device) {
-    const auto it = state().primary.find(device);
-    if (it != state().primary.end() && it->second != nullptr) bury(lock, *it->second);
+    if (Context* primary = existing_primary_context(device); primary != nullptr)
+        bury(lock, *primary);
     return ok;
 }
 

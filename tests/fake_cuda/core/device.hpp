@@ -16,7 +16,9 @@ int set_device(int device);
 
 // Contexts, as the driver's handles; with the lock held.
 Context* find_context(void* handle);
-Context& make_context(int device, unsigned flags);
+Context& make_context(int device, unsigned flags, bool primary = false);
+/// Null: nobody uses it.
+Context* existing_primary_context(int device);
 int destroy_context(Lock& lock, Context& context);
 int reset_device(Lock& lock, int device);
 std::vector<Context*>& context_stack();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -87,14 +88,24 @@ Integer saturated(double value) {
     return static_cast<Integer>(std::min(std::max(std::nearbyint(value), low), high));
 }
 
+/// To the nearest, with ten bits behind the point.
+Value rounded_to_tf32(Value value) {
+    constexpr int bits = 11;
+    int exponent = 0;
+    const double fraction = std::frexp(value.real(), &exponent);
+    if (!std::isfinite(fraction)) return value;
+    return std::ldexp(std::nearbyint(std::ldexp(fraction, bits)), exponent - bits);
+}
+
 /// Rows of a (or columns of b) side by side.
 std::vector<Value> gather(const Matrix& matrix, const void* data, int trans, std::int64_t rows,
-                          std::int64_t cols, bool by_rows) {
+                          std::int64_t cols, bool by_rows, bool tf32) {
     std::vector<Value> out(static_cast<std::size_t>(rows * cols));
     for (std::int64_t i = 0; i < rows; ++i) {
         for (std::int64_t j = 0; j < cols; ++j) {
             Value v = load(data, matrix.type, trans == 0 ? matrix.at(i, j) : matrix.at(j, i));
             if (trans == 2) v = std::conj(v);
+            if (tf32) v = rounded_to_tf32(v);
             out[static_cast<std::size_t>(by_rows ? i * cols + j : j * rows + i)] = v;
         }
     }
@@ -136,8 +147,8 @@ void compute_one(const Gemm& g, std::int64_t batch) {
     std::vector<Value> a;
     std::vector<Value> b;
     if (product) {
-        a = gather(g.a, g.a.of(batch), g.transa, g.m, g.k, true);
-        b = gather(g.b, g.b.of(batch), g.transb, g.k, g.n, false);
+        a = gather(g.a, g.a.of(batch), g.transa, g.m, g.k, true, g.tf32);
+        b = gather(g.b, g.b.of(batch), g.transb, g.k, g.n, false, g.tf32);
     }
     const bool complex = is_complex(g);
     const void* c = g.c.of(batch);
@@ -164,6 +175,15 @@ void compute_one(const Gemm& g, std::int64_t batch) {
 }
 
 }  // namespace
+
+bool in_tf32(int a_type, int b_type, bool allowed) {
+    if (a_type != r32f || b_type != r32f) return false;
+    const char* wanted = std::getenv("FAKE_CUBLAS_TF32");
+    if (wanted == nullptr) return false;
+    if (std::strcmp(wanted, "always") == 0) return true;
+    const char* override = std::getenv("NVIDIA_TF32_OVERRIDE");
+    return allowed && (override == nullptr || std::strcmp(override, "0") != 0);
+}
 
 std::size_t size_of(int type) {
     switch (type) {

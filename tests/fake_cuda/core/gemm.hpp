@@ -43,9 +43,14 @@ struct Gemm {
     Scalar alpha, beta;
     Matrix a, b, c, d;  ///< d = alpha a b + beta c
     std::int64_t batch = 1;
+    bool tf32 = false;  ///< what is multiplied has ten bits behind the point
     /// Of the value of row i, before it is stored; empty: none.
     std::function<Value(std::int64_t batch, std::int64_t row, Value)> epilogue;
 };
+
+/// Whether cuBLAS computes this in TF32: FAKE_CUBLAS_TF32=allowed, where the caller allows it, or
+/// =always, which no caller is told of. As NVIDIA's, it asks NVIDIA_TF32_OVERRIDE.
+bool in_tf32(int a_type, int b_type, bool allowed);
 
 void compute(const Gemm& gemm);
 

@@ -333,6 +333,8 @@ int launch(Call& call, const void* handle, const LaunchShape& shape, void* strea
         return invalid_value;
     const auto target = find_stream(call, stream);
     if (!target) return invalid_handle;
+    // A function of a module ends with the context that the module was loaded in.
+    if (kernel->context != 0 && kernel->context != target->context->id) return invalid_handle;
     return append(lock, target, kernel_op(make_launch(*kernel, shape, params, extra)));
 }
 

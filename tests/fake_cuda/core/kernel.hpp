@@ -31,6 +31,7 @@ struct Kernel {
     std::vector<std::size_t> sizes;  ///< of the parameters; 0: unknown
     bool count_known = false;
     void* module = nullptr;
+    std::uint64_t context = 0;  ///< of its module; 0: of any
     std::size_t launches = 0;
 };
 

@@ -45,9 +45,11 @@ void set_access(const Block& block, bool allowed) {
                allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
-void set_access_of_all(bool allowed) {
-    for (const auto& [start, block] : state().blocks)
-        set_access(block, allowed);
+void set_access_of(int device, bool allowed) {
+    for (const auto& [start, block] : state().blocks) {
+        if (device == memory::Access::all_devices || block.device == device)
+            set_access(block, allowed);
+    }
 }
 
 void free_storage(const Block& block) {
@@ -267,16 +269,16 @@ int grant(Address start, std::size_t bytes) {
     return ::mprotect(reinterpret_cast<void*>(start), bytes, access) == 0 ? ok : invalid_value;
 }
 
-Access::Access() {
+Access::Access(int device) {
     if (!state().protect) return;
     const Lock lock(world());
-    if (state().accesses++ == 0) set_access_of_all(true);
+    if (state().accesses++ == 0) set_access_of(device, true);
 }
 
 Access::~Access() {
     if (!state().protect) return;
     const Lock lock(world());
-    if (--state().accesses == 0) set_access_of_all(false);
+    if (--state().accesses == 0) set_access_of(all_devices, false);
 }
 
 }  // namespace memory

@@ -1,8 +1,8 @@
 // Device memory is host memory that is written down here.
 //
 //   FAKE_CUDA_MEMORY=BYTES   of each device (8 GiB)
-//   FAKE_CUDA_PROTECT=1      the host may not touch device memory: as on a GPU, it is killed if it
-//   does
+//   FAKE_CUDA_PROTECT=1      the host may not touch device memory, nor a kernel that of another
+//                            device: as on a GPU, it is killed if it does
 #pragma once
 #include <mutex>
 #include <optional>
@@ -59,10 +59,11 @@ bool contains(const void* pointer, std::size_t bytes);
 bool is_device(const void* pointer);
 bool is_pinned(const void* pointer);
 
-/// While one lives, this process may touch device memory.
+/// While one lives, this process may touch device memory: of one device, or of all.
 class Access {
   public:
-    Access();
+    static constexpr int all_devices = -1;
+    explicit Access(int device);
     ~Access();
     Access(const Access&) = delete;
     Access& operator=(const Access&) = delete;

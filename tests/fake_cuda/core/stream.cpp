@@ -15,6 +15,8 @@ struct State {
     std::map<void*, std::shared_ptr<Stream>> streams;  ///< those that the program made
     std::vector<std::shared_ptr<Stream>> built_in;     ///< legacy ones, and those of threads
     std::map<void*, std::shared_ptr<Event>> events;
+    /// By thread and context.
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::shared_ptr<Stream>> of_threads;
     std::uint64_t ids = 0;
     std::condition_variable idle;
     std::thread::id running;  ///< the thread that runs an operation
@@ -34,8 +36,7 @@ std::vector<std::shared_ptr<Stream>> all_streams() {
 }
 
 std::shared_ptr<Stream> stream_of_thread(Context& context) {
-    thread_local std::map<std::uint64_t, std::shared_ptr<Stream>> streams;
-    auto& stream = streams[context.id];
+    auto& stream = state().of_threads[{this_thread(), context.id}];
     if (!stream) {
         stream = std::make_shared<Stream>();
         stream->id = next_id();
@@ -159,8 +160,10 @@ void run_until(Lock& lock, const std::shared_ptr<Stream>& stream, std::uint64_t 
         const auto before = state().running;
         state().running = self;
         lock.unlock();
-        if (work.op.run) {
-            const memory::Access access;
+        if (work.op.run && !context_is_lost()) {
+            const bool is_kernel = work.op.kind == NodeKind::kernel;
+            const memory::Access access(is_kernel ? stream->context->device
+                                                  : memory::Access::all_devices);
             work.op.run();
         }
         if (work.op.kind != NodeKind::graph)

@@ -125,7 +125,14 @@ struct DriverCopy2d {
     std::size_t width, height;
 };
 
-/// CUDA_MEMCPY3D_v2
+/// CUDA_ARRAY_DESCRIPTOR_v2
+struct DriverArray {
+    std::size_t width, height;
+    int format;
+    unsigned channels;
+};
+
+/// CUDA_MEMCPY3D_v2; CUDA_MEMCPY3D_PEER has contexts where this has room.
 struct DriverCopy3d {
     std::size_t src_x, src_y, src_z, src_lod;
     int src_type;
@@ -164,6 +171,19 @@ struct RuntimeCopy3d {
     RuntimePitched dst;
     RuntimeExtent extent;
     int kind;
+};
+
+/// cudaMemcpy3DPeerParms
+struct RuntimePeerCopy3d {
+    void* src_array;
+    RuntimePos src_at;
+    RuntimePitched src;
+    int src_device;
+    void* dst_array;
+    RuntimePos dst_at;
+    RuntimePitched dst;
+    int dst_device;
+    RuntimeExtent extent;
 };
 
 /// cudaPointerAttributes; CUDA 12 ends before `reserved`.
