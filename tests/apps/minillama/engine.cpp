@@ -1,8 +1,10 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 
 // Of kernels.cu where there is nvcc; else a few bytes that only the stand-in takes for a module.
@@ -23,6 +25,8 @@ Value* on_device(std::int64_t count) {
     const auto size = static_cast<std::size_t>(count) * sizeof(Value);
     check(cudaMalloc(&address, size), "cudaMalloc");
     check(cudaMemset(address, 0, size), "cudaMemset");
+    // The engine's own stream does not wait for the one that this used.
+    check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
     return static_cast<Value*>(address);
 }
 
@@ -37,7 +41,11 @@ Engine::Engine(const std::string& weights_file, const Options& options) : option
     check(cublasSetWorkspace_v2(cublas_, on_device<char>(workspace), workspace),
           "cublasSetWorkspace");
     check(cuModuleLoadData(&module_, mini_fatbin), "cuModuleLoadData");
-    load(weights_file);
+    constexpr char made_up[] = "random:";
+    if (weights_file.rfind(made_up, 0) == 0)
+        make_up(weights_file.substr(std::strlen(made_up)));
+    else
+        load(weights_file);
 }
 
 bool Engine::faulty(int layer, const char* name) const {
@@ -119,6 +127,56 @@ void Engine::load(const std::string& path) {
     if (!file) check(1, "reading the weights");
 }
 
+float* Engine::random_f32(std::int64_t count, float centre, float deviation) {
+    auto* to = on_device<float>(count);
+    const float spread = deviation * std::sqrt(3.0F);
+    launch(Fill{to, count, ++seed_, centre, spread, Half::f16, false});
+    return to;
+}
+
+Weight Engine::random_weight(std::int64_t rows, std::int64_t cols, float deviation) {
+    const std::int64_t count = rows * cols;
+    if (options_.precision == Precision::f32) return {random_f32(count, 0, deviation), rows, cols};
+    auto* to = on_device<std::uint16_t>(count);
+    const Half type = options_.precision == Precision::f16 ? Half::f16 : Half::bf16;
+    launch(Fill{to, count, ++seed_, 0, deviation * std::sqrt(3.0F), type, true});
+    return {to, rows, cols};
+}
+
+void Engine::make_up(const std::string& text) {
+    const int read = std::sscanf(text.c_str(), "%d,%d,%d,%d,%d,%d", &sizes_.layers, &sizes_.hidden,
+                                 &sizes_.heads, &sizes_.kv_heads, &sizes_.ffn, &sizes_.vocabulary);
+    check(read == 6 ? 0 : 1, "reading the sizes");
+    const std::int64_t d = sizes_.hidden;
+    const std::int64_t f = sizes_.ffn;
+    const std::int64_t kv = sizes_.kv();
+    // Every product keeps the scale of its input.
+    const float of_d = 1.0F / std::sqrt(static_cast<float>(d));
+    const float of_f = 1.0F / std::sqrt(static_cast<float>(f));
+    const auto norm = [&] { return random_f32(d, 1.0F, 0.05F); };
+    embedding_ = random_f32(sizes_.vocabulary * d, 0, 0.5F);
+    for (int i = 0; i < sizes_.layers; ++i) {
+        Layer layer{};
+        layer.attn_norm = norm();
+        layer.ffn_norm = norm();
+        layer.q = random_weight(options_.fused ? d + 2 * kv : d, d, of_d);
+        layer.gate = random_weight(options_.fused ? 2 * f : f, d, of_d);
+        if (!options_.fused) {
+            layer.k = random_weight(kv, d, of_d);
+            layer.v = random_weight(kv, d, of_d);
+            layer.up = random_weight(f, d, of_d);
+        }
+        layer.o = random_weight(d, d, of_d);
+        layer.down = random_weight(d, f, of_f);
+        layer.keys = on_device<float>(context * kv);
+        layer.values = on_device<float>(context * kv);
+        layers_.push_back(layer);
+    }
+    final_norm_ = norm();
+    head_ = random_weight(sizes_.vocabulary, d, 4 * of_d);
+    check(cudaStreamSynchronize(stream_), "making up the weights");
+}
+
 void Engine::allocate(std::int64_t rows) {
     const std::int64_t d = sizes_.hidden;
     const std::int64_t f = sizes_.ffn;
@@ -146,9 +204,12 @@ void Engine::launch(const Kernel& kernel) {
     if (function == nullptr)
         check(cuModuleGetFunction(&function, module_, KernelName<Kernel>::text),
               KernelName<Kernel>::text);
-    constexpr unsigned threads = 128;
-    const auto blocks = static_cast<unsigned>(
-        std::min<std::int64_t>((kernel.count() + threads - 1) / threads, 256));
+    constexpr bool whole_blocks = threads_per_index < Kernel >> 0;
+    constexpr unsigned threads = whole_blocks ? threads_per_index<Kernel> : 128;
+    constexpr std::int64_t most_blocks = 1024;
+    const std::int64_t wanted =
+        whole_blocks ? kernel.count() : (kernel.count() + threads - 1) / threads;
+    const auto blocks = static_cast<unsigned>(std::min(wanted, most_blocks));
     Kernel copy = kernel;
     void* parameters[] = {&copy};
     check(cuLaunchKernel(function, std::max(blocks, 1U), 1, 1, threads, 1, 1, 0, stream_,
@@ -157,7 +218,8 @@ void Engine::launch(const Kernel& kernel) {
 }
 
 void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* y,
-                     std::int64_t stride) {
+                     std::int64_t stride, bool marked) {
+    marked = marked && options_.marked;
     const float one = 1;
     const float zero = 0;
     const auto m = static_cast<int>(w.rows);
@@ -165,6 +227,12 @@ void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* 
     const auto k = static_cast<int>(w.cols);
     const auto ldc = static_cast<int>(stride);
     if (options_.precision == Precision::f32) {
+        if (marked) {
+            check(cublasSgemm_v2_64(cublas_, op_t, op_n, m, n, k, &one,
+                                    static_cast<const float*>(w.data), k, x, k, &zero, y, ldc),
+                  "cublasSgemm_64");
+            return;
+        }
         check(cublasSgemm_v2(cublas_, op_t, op_n, m, n, k, &one, static_cast<const float*>(w.data),
                              k, x, k, &zero, y, ldc),
               "cublasSgemm");
@@ -173,6 +241,12 @@ void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* 
     const bool f16 = options_.precision == Precision::f16;
     launch(Convert{x, narrow_, rows * w.cols, f16 ? Half::f16 : Half::bf16});
     const int type = f16 ? r_16f : r_16bf;
+    if (marked) {
+        check(cublasGemmEx_64(cublas_, op_t, op_n, m, n, k, &one, w.data, type, k, narrow_, type, k,
+                              &zero, y, r_32f, ldc, compute_32f, default_algo),
+              "cublasGemmEx_64");
+        return;
+    }
     check(cublasGemmEx(cublas_, op_t, op_n, m, n, k, &one, w.data, type, k, narrow_, type, k, &zero,
                        y, r_32f, ldc, compute_32f, default_algo),
           "cublasGemmEx");
@@ -220,7 +294,7 @@ void Engine::layer(int index, std::int64_t rows) {
     product(l.gate, normed_, rows, gate, stride);
     if (!options_.fused) product(l.up, normed_, rows, up, f);
     launch(SiluMul{gate, up, activated_, rows, f, stride});
-    product(l.down, activated_, rows, projected_, d);
+    product(l.down, activated_, rows, projected_, d, true);
     launch(Add{x_, projected_, rows * d});
 }
 
@@ -231,7 +305,7 @@ void Engine::forward(std::int64_t rows) {
     for (int i = 0; i < sizes_.layers; ++i)
         layer(i, rows);
     launch(RmsNorm{x_ + (rows - 1) * d, final_norm_, normed_, 1, d, 1e-5F});
-    product(head_, normed_, 1, logits_, sizes_.vocabulary);
+    product(head_, normed_, 1, logits_, sizes_.vocabulary, true);
     launch(NextToken{logits_, tokens_, position_, sizes_.vocabulary, static_cast<int>(rows)});
     const auto bytes = static_cast<std::size_t>(sizes_.vocabulary) * sizeof(float);
     check(cudaMemcpyAsync(host_logits_, logits_, bytes, device_to_host, stream_),
@@ -247,7 +321,9 @@ std::vector<int> Engine::generate(const std::vector<int>& prompt, int count) {
           "cudaMemcpy");
     std::vector<int> result;
     void* exec = nullptr;
+    if (rows + count > context) check(1, "a context of 512 positions");
     for (int step = 0; step < count; ++step) {
+        const auto begin = std::chrono::steady_clock::now();
         if (step == 0 || !options_.graphs) {
             forward(step == 0 ? rows : 1);
         } else {
@@ -262,6 +338,9 @@ std::vector<int> Engine::generate(const std::vector<int>& prompt, int count) {
             check(cudaGraphLaunch(exec, stream_), "graph launch");
         }
         check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+        const std::chrono::duration<double, std::micro> taken =
+            std::chrono::steady_clock::now() - begin;
+        step_times_.push_back(taken.count());
         result.push_back(*host_token_);
     }
     if (exec != nullptr) check(cudaGraphExecDestroy(exec), "destroy exec");

@@ -22,6 +22,7 @@ struct Options {
     Precision precision = Precision::f32;
     bool fused = false;   ///< q, k, v in one product; gate and up in another
     bool graphs = false;  ///< decoding as a captured graph
+    bool marked = false;  ///< each layer's last product and the head go by another name of cuBLAS
     std::string fault;    ///< of minillama's own list, see engine.cpp
     int fault_layer = 0;
 };
@@ -41,6 +42,8 @@ class Engine {
     /// Of the last step, in pinned memory.
     const float* logits() const { return host_logits_; }
     int vocabulary() const { return sizes_.vocabulary; }
+    /// Microseconds from the first launch of each step to its token on the host.
+    const std::vector<double>& step_times() const { return step_times_; }
 
   private:
     struct Layer {
@@ -53,17 +56,22 @@ class Engine {
     };
 
     void load(const std::string& path);
+    /// "layers,hidden,heads,kv_heads,ffn,vocabulary": weights that the device makes up itself.
+    void make_up(const std::string& sizes);
     void allocate(std::int64_t most_rows);
     void forward(std::int64_t rows);
     void layer(int index, std::int64_t rows);
-    void product(const Weight& w, const float* x, std::int64_t rows, float* y, std::int64_t stride);
+    void product(const Weight& w, const float* x, std::int64_t rows, float* y, std::int64_t stride,
+                 bool marked = false);
     bool faulty(int layer, const char* name) const;
     Weight upload(const std::vector<const std::vector<float>*>& parts, std::int64_t cols);
     float* upload_f32(const std::vector<float>& values);
     template <class Kernel>
     void launch(const Kernel& kernel);
 
-    static constexpr std::int64_t context = 512;
+    Weight random_weight(std::int64_t rows, std::int64_t cols, float deviation);
+    float* random_f32(std::int64_t count, float centre, float deviation);
+
     Options options_;
     Sizes sizes_{};
     std::vector<Layer> layers_;
@@ -80,6 +88,8 @@ class Engine {
     std::uint16_t* narrow_ = nullptr;
     float* host_logits_ = nullptr;
     int* host_token_ = nullptr;
+    std::uint64_t seed_ = 0;
+    std::vector<double> step_times_;
 };
 
 }  // namespace minillama

@@ -7,7 +7,7 @@ mini_fatbin:
     .incbin MINI_FATBIN
 #else
     .ascii "// mini_Embed mini_RmsNorm mini_Convert mini_Rope mini_StoreCache mini_Attention mini_SiluMul"
-    .ascii " mini_Add mini_NextToken"
+    .ascii " mini_Add mini_NextToken mini_Fill"
 #endif
     .byte 0
     .section .note.GNU-stack, "", @progbits

@@ -1,6 +1,7 @@
 // minillama's kernels: each a struct of its arguments with the work of one index, compiled for the
 // GPU by nvcc and for the stand-in by the host's compiler. Simple and slow; they are there to be
-// right, and to be wrong on demand.
+// right, and to be wrong on demand. Those with few indices and much work in each have a second body
+// in kernels.cu, of a block of threads: what a digest adds to a step is compared with the step.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -43,6 +44,29 @@ struct Embed {
     MINI_BOTH std::int64_t count() const { return rows * cols; }
     MINI_BOTH void operator()(std::int64_t i) const {
         out[i] = table[tokens[i / cols] * cols + i % cols];
+    }
+};
+
+/// Random weights, evenly spread around a centre; the same for the same seed.
+struct Fill {
+    void* out;
+    std::int64_t size;
+    std::uint64_t seed;
+    float centre, spread;
+    Half type;
+    bool is_half;
+    MINI_BOTH std::int64_t count() const { return size; }
+    MINI_BOTH void operator()(std::int64_t i) const {
+        std::uint64_t h = (seed << 40U) + static_cast<std::uint64_t>(i);
+        h = (h ^ (h >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+        h = (h ^ (h >> 27U)) * 0x94d049bb133111ebULL;
+        h ^= h >> 31U;
+        const float unit = static_cast<float>(h >> 40U) * 0x1p-23F - 1.0F;
+        const float value = centre + spread * unit;
+        if (is_half)
+            static_cast<std::uint16_t*>(out)[i] = narrow(value, type);
+        else
+            static_cast<float*>(out)[i] = value;
     }
 };
 
@@ -126,9 +150,8 @@ struct Attention {
     MINI_BOTH void operator()(std::int64_t i) const {
         const std::int64_t head = i % heads;
         const std::int64_t row = i / heads;
-        const std::int64_t group = shuffled_groups ? head % kv_heads : head * kv_heads / heads;
-        const std::int64_t last = *first + row;
-        const std::int64_t visible = sees_next && row + 1 < rows ? last + 1 : last;
+        const std::int64_t group = group_of(head);
+        const std::int64_t visible = last_visible(row);
         const std::int64_t width = kv_heads * head_dim;
         const float* query = q + row * row_stride + head * head_dim;
         float* result = out + row * heads * head_dim + head * head_dim;
@@ -148,6 +171,13 @@ struct Attention {
         }
         for (std::int64_t d = 0; d < head_dim; ++d)
             result[d] /= total;
+    }
+    MINI_BOTH std::int64_t group_of(std::int64_t head) const {
+        return shuffled_groups ? head % kv_heads : head * kv_heads / heads;
+    }
+    MINI_BOTH std::int64_t last_visible(std::int64_t row) const {
+        const std::int64_t last = *first + row;
+        return sees_next && row + 1 < rows ? last + 1 : last;
     }
     MINI_BOTH float score(const float* query, std::int64_t p, std::int64_t group,
                           std::int64_t width) const {
@@ -198,7 +228,7 @@ struct NextToken {
 };
 
 // clang-format off
-#define MINI_KERNELS(X) X(Embed) X(RmsNorm) X(Convert) X(Rope) X(StoreCache) X(Attention) X(SiluMul) X(Add) X(NextToken)
+#define MINI_KERNELS(X) X(Embed) X(RmsNorm) X(Convert) X(Rope) X(StoreCache) X(Attention) X(SiluMul) X(Add) X(NextToken) X(Fill)
 // clang-format on
 
 template <class Kernel>
@@ -210,5 +240,18 @@ struct KernelName;
     };
 MINI_KERNELS(MINI_NAME)
 #undef MINI_NAME
+
+/// Positions that a cache holds.
+inline constexpr std::int64_t context = 512;
+
+/// Threads of a block that does one index; 0: a thread does.
+template <class Kernel>
+inline constexpr unsigned threads_per_index = 0;
+template <>
+inline constexpr unsigned threads_per_index<RmsNorm> = 256;
+template <>
+inline constexpr unsigned threads_per_index<Attention> = 128;
+template <>
+inline constexpr unsigned threads_per_index<NextToken> = 1024;
 
 }  // namespace minillama

@@ -3,6 +3,7 @@
 
 usage: weights.py DIRECTORY     writes DIRECTORY/weights.bin beside model.gguf, model.safetensors and config.json
 """
+import importlib.util
 import json
 import struct
 import subprocess
@@ -15,8 +16,9 @@ SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_val
 
 
 def make(directory):
-    """Returns weights.bin; needs numpy in Debian's Python."""
-    subprocess.run(["/usr/bin/python3", ROOT / "scripts/engines/make_model.py", "--preset", "tiny", "--out", directory],
+    """Returns weights.bin; needs numpy in this Python, or in Debian's."""
+    python = sys.executable if importlib.util.find_spec("numpy") else "/usr/bin/python3"
+    subprocess.run([python, ROOT / "scripts/engines/make_model.py", "--preset", "tiny", "--out", directory],
                    check=True)
     config = json.loads((directory / "config.json").read_text())
     tensors = (directory / "model.safetensors").read_bytes()
