@@ -331,6 +331,7 @@ bool probe_active(ProbeId probe) noexcept {
     const Config& c = config();
     const Selector& s = c.checkpoints;
     const bool gemm = s.group(CheckpointGroup::gemm) || s.has_globs();
+    const bool any = gemm || s.group(CheckpointGroup::layers) || s.group(CheckpointGroup::logits);
     switch (probe) {
         case ProbeId::blas:
             return c.probe_blas && gemm;
@@ -340,9 +341,9 @@ bool probe_active(ProbeId probe) noexcept {
         case ProbeId::llama:
             return c.probe_ggml;
         case ProbeId::cublas:
-            return c.probe_cublas && gemm;
+            return c.probe_cublas && any;
         case ProbeId::cuda:
-            return (c.probe_cublas || c.probe_cuda) && gemm;
+            return (c.probe_cublas || c.probe_cuda) && any;
         case ProbeId::count:
             break;
     }

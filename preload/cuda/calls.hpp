@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/selector.hpp"
 #include "preload/cuda/cublas_call.hpp"
 #include "preload/cuda/weights.hpp"
 #include "preload/hook.hpp"
@@ -17,6 +18,7 @@ struct Capture;
 struct CallInfo {
     CallKind kind = CallKind::product;
     bool with_probes = false;
+    CheckpointGroup group = CheckpointGroup::gemm;
     std::string_view op;  ///< a literal
     CallSite caller;
     cublas::DeviceProduct product;

@@ -7,6 +7,7 @@
 #include "core/trace.hpp"
 #include "preload/cuda/drain.hpp"
 #include "preload/cuda/graphs.hpp"
+#include "preload/cuda/layer_ends.hpp"
 #include "preload/cuda/nodes.hpp"
 #include "preload/resolver.hpp"
 #include "preload/session.hpp"
@@ -15,6 +16,7 @@ namespace orch::cuda {
 namespace {
 
 constinit CallTable call_table;
+constinit thread_local LayerEnds layer_ends;
 constinit DeviceWeights weight_table;
 
 /// The digest's launch is legal wherever the engine's own was; where the engine sent its call to a
@@ -177,15 +179,22 @@ void look_for_weight(Observed& call) noexcept {
     call.info.with_probes = call.job.probes != 0;
 }
 
+/// Who asks for all products gets those that end a layer, too.
+bool is_selected(const Selector& selector, CheckpointGroup group, std::string_view name,
+                 std::string_view op) noexcept {
+    return selector.selects(CheckpointGroup::gemm, name, op) || selector.group(group);
+}
+
 /// Counts the call, and launches the digest of what `describe` says of it.
 template <class Describe>
-void record_call(const Hook& hook, RecordClass record_class, std::string_view name,
+void record_call(const Hook& hook, RecordClass record_class, CheckpointGroup group,
                  std::string_view op, Stream stream, bool wanted, Describe describe) noexcept {
     Trace* trace = session::trace();
     if (trace == nullptr) return;
     const Guard guard;
     ClassCounts& counts = trace->ledger()[record_class];
-    if (!wanted || !trace->config().checkpoints.selects(CheckpointGroup::gemm, name, op)) {
+    const std::string_view name = record_class == RecordClass::copy ? "copy" : "gemm";
+    if (!wanted || !is_selected(trace->config().checkpoints, group, name, op)) {
         bump(counts.seen);
         bump(counts.filtered);
         return;
@@ -195,6 +204,7 @@ void record_call(const Hook& hook, RecordClass record_class, std::string_view na
     bool done = false;
     if (call.place.usable()) {
         call.info.op = op;
+        call.info.group = group;
         call.info.caller = hook.caller;
         call.info.capture = call.place.capture;
         call.info.stream = call.place.stream;
@@ -233,7 +243,10 @@ void count_undigested(RecordClass record_class) noexcept {
 void record_product(const Hook& hook, std::string_view op, Stream stream,
                     const cublas::DeviceProduct& product, std::int64_t batch_index) noexcept {
     const bool wanted = !product.empty();
-    record_call(hook, RecordClass::gemm, "gemm", op, stream, wanted, [&](Observed& call) {
+    const CheckpointGroup group = batch_index < 0
+                                      ? layer_ends.group_of(product.y.cols, product.x.cols)
+                                      : CheckpointGroup::gemm;
+    record_call(hook, RecordClass::gemm, group, op, stream, wanted, [&](Observed& call) {
         call.info.product = product;
         call.info.batch_index = batch_index;
         if (is_overwritten(product.x, product.y)) call.info.product.x.data = 0;
@@ -256,29 +269,33 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
 
 void record_copy(const Hook& hook, std::string_view op, Stream stream,
                  const SeenCopy& copy) noexcept {
-    record_call(hook, RecordClass::copy, "copy", op, stream, copy.wanted, [&](Observed& call) {
-        call.info.kind = CallKind::copy;
-        call.info.bytes = copy.bytes;
-        call.info.between_devices = copy.between_devices;
-        call.info.from = copy.from;
-        call.info.to = copy.to;
-        call.job.selected_rows = 1;
-        // A kernel may read what is on its own GPU; the memory of others only if the engine has
-        // asked for that, and nobody says whether it has.
-        const auto readable = [&](const device::Operand& end, int device) {
-            return end.data != 0 && (device == the_only_device || device == call.info.device);
-        };
-        if (readable(copy.source, copy.from)) {
-            call.info.product.y = copy.source;
-        } else if (readable(copy.target, copy.to)) {
-            call.info.product.y = copy.target;
-        } else {
-            session::blind_spot(op, copy.source.data == 0 && copy.target.data == 0
-                                        ? "copies of CUDA arrays, or of slices that are not close "
-                                          "together, are not digested"
-                                        : "neither end of the copy is on the GPU of its stream");
-        }
-    });
+    // What leaves the device is logits, most often.
+    record_call(hook, RecordClass::copy, CheckpointGroup::logits, op, stream, copy.wanted,
+                [&](Observed& call) {
+                    call.info.kind = CallKind::copy;
+                    call.info.bytes = copy.bytes;
+                    call.info.between_devices = copy.between_devices;
+                    call.info.from = copy.from;
+                    call.info.to = copy.to;
+                    call.job.selected_rows = 1;
+                    // A kernel may read what is on its own GPU; the memory of others only if the
+                    // engine has asked for that, and nobody says whether it has.
+                    const auto readable = [&](const device::Operand& end, int device) {
+                        return end.data != 0 &&
+                               (device == the_only_device || device == call.info.device);
+                    };
+                    if (readable(copy.source, copy.from)) {
+                        call.info.product.y = copy.source;
+                    } else if (readable(copy.target, copy.to)) {
+                        call.info.product.y = copy.target;
+                    } else {
+                        session::blind_spot(
+                            op, copy.source.data == 0 && copy.target.data == 0
+                                    ? "copies of CUDA arrays, or of slices that are not close "
+                                      "together, are not digested"
+                                    : "neither end of the copy is on the GPU of its stream");
+                    }
+                });
 }
 
 }  // namespace orch::cuda

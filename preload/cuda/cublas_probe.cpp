@@ -158,7 +158,12 @@ void note_workspace(std::uint64_t bytes) noexcept {
 bool count_unselected(std::string_view op, std::int64_t products) noexcept {
     Trace* trace = session::trace();
     if (trace == nullptr) return true;
-    if (trace->config().checkpoints.selects(CheckpointGroup::gemm, "gemm", op)) return false;
+    const Selector& wanted = trace->config().checkpoints;
+    // Which products end a layer is seen by their shapes.
+    if (wanted.group(CheckpointGroup::layers) || wanted.group(CheckpointGroup::logits) ||
+        wanted.selects(CheckpointGroup::gemm, "gemm", op)) {
+        return false;
+    }
     const auto count = static_cast<std::uint64_t>(products > 0 ? products : 0);
     ClassCounts& counts = trace->ledger()[RecordClass::gemm];
     counts.seen.fetch_add(count, std::memory_order_relaxed);

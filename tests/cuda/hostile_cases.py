@@ -228,7 +228,7 @@ def switched_off_we_do_nothing(bench):
     bench.run("gemm_forms", traced=False)
     plain = Counter(e["call"] for e in bench.journal)
     for off in ({"ORCH_TRACE": "off"}, {"ORCH_LOG_FILE": ""}, {"ORCH_TRACE_PROBES": "onednn,ggml"},
-                {"ORCH_TRACE_CHECKPOINTS": "logits"}, {"ORCH_TRACE_EXCLUDE": "libffi.so*,cu*"}):
+                {"ORCH_TRACE_CHECKPOINTS": "nothing"}, {"ORCH_TRACE_EXCLUDE": "libffi.so*,cu*"}):
         _, records = bench.live("gemm_forms", **off)
         equal(Counter(e["call"] for e in bench.journal), plain, f"{off}: calls of CUDA")
         equal(gemms_of(records), [], f"{off}: products")

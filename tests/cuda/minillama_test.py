@@ -193,6 +193,25 @@ def its_records_are_as_documented(bench):
 
 
 @case
+def the_ends_of_layers_can_be_had_alone(bench):
+    """Of the products that a full trace has: the last one of each layer, and what comes of it is what leaves the GPU."""
+    model = json.loads(bench.gguf.with_name("config.json").read_text())
+    for words in ([], ["--graphs"], ["--fused"]):
+        plain, whole, _ = bench.run(*words)
+        done, trace, _ = bench.run(*words, ORCH_TRACE_CHECKPOINTS="layers,logits")
+        equal(done.stdout, plain.stdout, "output")
+        everything, records = bench.records(whole), bench.records(trace)
+        downs, ends = ([g for g in of_kind(all_of, "gemm") if g["x"]["cols"] == model["intermediate_size"]]
+                       for all_of in (everything, records))
+        equal(len(ends), model["num_hidden_layers"] * STEPS, "ends of layers")
+        equal([g["y"]["hash"] for g in ends], [g["y"]["hash"] for g in downs], "what they computed")
+        # A vocabulary of 2.5 widths of the model is no sign of a head; its logits are in a copy.
+        equal(len(of_kind(records, "gemm")), len(ends), "products")
+        equal([c["y"]["hash"] for c in of_kind(records, "copy")], [c["y"]["hash"] for c in of_kind(everything, "copy")], "copies")
+        check_counts(ledger_of(records))
+
+
+@case
 def graphs_may_be_left_alone(bench):
     for mode in ("report", "off"):
         plain, _, _ = bench.run("--graphs", traced=False)

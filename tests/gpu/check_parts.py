@@ -290,13 +290,13 @@ class Variant:
 
 def variants(here):
     if here.stand_ins:
-        small, deep = "random:2,64,4,2,96,100", "random:3,64,4,2,96,100"
+        small, deep = "random:2,64,4,2,96,300", "random:3,64,4,2,96,300"
     else:
         small, deep = "random:32,2048,16,8,5632,32000", "random:60,2048,16,8,5632,32000"
-    fused = ["--fused", "--marked"]
+    fused = ["--fused"]
     return [Variant("fused, without us", small, fused, None),
             Variant("fused, hooked, nothing selected", small, fused, {"ORCH_TRACE_CHECKPOINTS": "none"}, "fused, without us"),
-            Variant("fused, one product per layer, logits", small, fused, {"ORCH_TRACE_CHECKPOINTS": "*_64,copy"},
+            Variant("fused, one product per layer, logits", small, fused, {"ORCH_TRACE_CHECKPOINTS": "layers,logits"},
                     "fused, without us", (5, 2)),
             Variant("fused, default selection", small, fused, {}, "fused, without us", (10, 5)),
             Variant("deeper and not fused, without us", deep, [], None),
@@ -363,9 +363,8 @@ def overhead(here):
             rows.append([variant.name, mode, f"{1e6 / taken:.0f}", f"{spread:.1f} %", f"{digests:.0f}",
                          "" if percent is None else f"{percent:+.1f} %", f"{100 * dropped:.1f} %", verdict])
     part.say(f"minillama in bf16, hidden size {2048 if not here.stand_ins else 64}, {steps} steps, {rounds} rounds of every variant in "
-             "turn; the median step without the first 16. *one product per layer*: the engine makes each layer's last product and "
-             "the head's by another name of cuBLAS (…_64) so that a glob can select them: on nameless products there is no "
-             "selection of layers. *dropped*: digests that the ring had no room for, counted in the trace.")
+             "turn; the median step without the first 16. *one product per layer*: `layers,logits`. "
+             "*dropped*: digests that the ring had no room for, counted in the trace.")
     part.table(["engine and selection", "mode", "tokens/s", "spread of rounds", "digests per token", "slower by", "dropped", "goal"], rows)
     if worst:
         part.summary = f"{min(worst):+.1f} to {max(worst):+.1f} % per token"

@@ -34,14 +34,6 @@ int cublasSgemm_v2(void* handle, int transa, int transb, int m, int n, int k, co
 int cublasGemmEx(void* handle, int transa, int transb, int m, int n, int k, const void* alpha,
                  const void* a, int a_type, int lda, const void* b, int b_type, int ldb,
                  const void* beta, void* c, int c_type, int ldc, int compute_type, int algo);
-int cublasSgemm_v2_64(void* handle, int transa, int transb, std::int64_t m, std::int64_t n,
-                      std::int64_t k, const float* alpha, const float* a, std::int64_t lda,
-                      const float* b, std::int64_t ldb, const float* beta, float* c,
-                      std::int64_t ldc);
-int cublasGemmEx_64(void* handle, int transa, int transb, std::int64_t m, std::int64_t n,
-                    std::int64_t k, const void* alpha, const void* a, int a_type, std::int64_t lda,
-                    const void* b, int b_type, std::int64_t ldb, const void* beta, void* c,
-                    int c_type, std::int64_t ldc, int compute_type, int algo);
 }
 
 namespace minillama {

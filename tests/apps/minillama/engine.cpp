@@ -218,8 +218,7 @@ void Engine::launch(const Kernel& kernel) {
 }
 
 void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* y,
-                     std::int64_t stride, bool marked) {
-    marked = marked && options_.marked;
+                     std::int64_t stride) {
     const float one = 1;
     const float zero = 0;
     const auto m = static_cast<int>(w.rows);
@@ -227,12 +226,6 @@ void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* 
     const auto k = static_cast<int>(w.cols);
     const auto ldc = static_cast<int>(stride);
     if (options_.precision == Precision::f32) {
-        if (marked) {
-            check(cublasSgemm_v2_64(cublas_, op_t, op_n, m, n, k, &one,
-                                    static_cast<const float*>(w.data), k, x, k, &zero, y, ldc),
-                  "cublasSgemm_64");
-            return;
-        }
         check(cublasSgemm_v2(cublas_, op_t, op_n, m, n, k, &one, static_cast<const float*>(w.data),
                              k, x, k, &zero, y, ldc),
               "cublasSgemm");
@@ -241,12 +234,6 @@ void Engine::product(const Weight& w, const float* x, std::int64_t rows, float* 
     const bool f16 = options_.precision == Precision::f16;
     launch(Convert{x, narrow_, rows * w.cols, f16 ? Half::f16 : Half::bf16});
     const int type = f16 ? r_16f : r_16bf;
-    if (marked) {
-        check(cublasGemmEx_64(cublas_, op_t, op_n, m, n, k, &one, w.data, type, k, narrow_, type, k,
-                              &zero, y, r_32f, ldc, compute_32f, default_algo),
-              "cublasGemmEx_64");
-        return;
-    }
     check(cublasGemmEx(cublas_, op_t, op_n, m, n, k, &one, w.data, type, k, narrow_, type, k, &zero,
                        y, r_32f, ldc, compute_32f, default_algo),
           "cublasGemmEx");
@@ -294,7 +281,7 @@ void Engine::layer(int index, std::int64_t rows) {
     product(l.gate, normed_, rows, gate, stride);
     if (!options_.fused) product(l.up, normed_, rows, up, f);
     launch(SiluMul{gate, up, activated_, rows, f, stride});
-    product(l.down, activated_, rows, projected_, d, true);
+    product(l.down, activated_, rows, projected_, d);
     launch(Add{x_, projected_, rows * d});
 }
 
@@ -305,7 +292,7 @@ void Engine::forward(std::int64_t rows) {
     for (int i = 0; i < sizes_.layers; ++i)
         layer(i, rows);
     launch(RmsNorm{x_ + (rows - 1) * d, final_norm_, normed_, 1, d, 1e-5F});
-    product(head_, normed_, 1, logits_, sizes_.vocabulary, true);
+    product(head_, normed_, 1, logits_, sizes_.vocabulary);
     launch(NextToken{logits_, tokens_, position_, sizes_.vocabulary, static_cast<int>(rows)});
     const auto bytes = static_cast<std::size_t>(sizes_.vocabulary) * sizeof(float);
     check(cudaMemcpyAsync(host_logits_, logits_, bytes, device_to_host, stream_),

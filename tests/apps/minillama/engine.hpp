@@ -22,7 +22,6 @@ struct Options {
     Precision precision = Precision::f32;
     bool fused = false;   ///< q, k, v in one product; gate and up in another
     bool graphs = false;  ///< decoding as a captured graph
-    bool marked = false;  ///< each layer's last product and the head go by another name of cuBLAS
     std::string fault;    ///< of minillama's own list, see engine.cpp
     int fault_layer = 0;
 };
@@ -61,8 +60,7 @@ class Engine {
     void allocate(std::int64_t most_rows);
     void forward(std::int64_t rows);
     void layer(int index, std::int64_t rows);
-    void product(const Weight& w, const float* x, std::int64_t rows, float* y, std::int64_t stride,
-                 bool marked = false);
+    void product(const Weight& w, const float* x, std::int64_t rows, float* y, std::int64_t stride);
     bool faulty(int layer, const char* name) const;
     Weight upload(const std::vector<const std::vector<float>*>& parts, std::int64_t cols);
     float* upload_f32(const std::vector<float>& values);

@@ -1,5 +1,5 @@
 // minillama WEIGHTS --tokens 1,2,3 [--generate N] [--precision f32|f16|bf16] [--fused] [--graphs]
-//           [--marked] [--time]
+//           [--time]
 // WEIGHTS: a file of weights.py, or random:LAYERS,HIDDEN,HEADS,KV_HEADS,FFN,VOCABULARY.
 // Prints the tokens that follow, and a hash of the bits of the last logits; with --time also how
 // long a step took, the first ones left out. MINILLAMA_FAULT=NAME[@LAYER] plants a fault.
@@ -24,8 +24,6 @@ int main(int argc, char** argv) {
             options.fused = true;
         } else if (word == "--graphs") {
             options.graphs = true;
-        } else if (word == "--marked") {
-            options.marked = true;
         } else if (word == "--time") {
             timed = true;
         } else if (word == "--tokens") {
@@ -46,7 +44,7 @@ int main(int argc, char** argv) {
     if (argc < 2 || prompt.empty()) {
         std::fprintf(stderr,
                      "usage: minillama WEIGHTS --tokens 1,2,3 [--generate N] "
-                     "[--precision f32|f16|bf16] [--fused] [--graphs] [--marked] [--time]\n");
+                     "[--precision f32|f16|bf16] [--fused] [--graphs] [--time]\n");
         return 2;
     }
     if (const char* fault = std::getenv("MINILLAMA_FAULT"); fault != nullptr) {
