@@ -99,7 +99,8 @@ class Pass {
         open_ = true;
         const std::int64_t pass = session::begin_pass();
         batch_of_thread = &batch;
-        first_position_of_thread = batch.pos == nullptr ? next_position(ctx, hook.caller.address) : 0;
+        first_position_of_thread =
+            batch.pos == nullptr ? next_position(ctx, hook.caller.address) : 0;
         bump(trace->ledger()[RecordClass::pass].seen);
         write(*trace, op, pass, batch);
     }

@@ -65,17 +65,40 @@ void count_unknown(std::string_view op) noexcept;
 /// True if a copy on the device need not be looked at: there is no other device.
 bool stays_on_device(int kind) noexcept;
 
-/// In the variants of the functions for one default stream per thread, 0 means that one.
-inline Stream per_thread(void* stream) noexcept {
-    return stream == nullptr ? per_thread_stream() : stream;
-}
-
 /// `describe` makes a Copy of the arguments. It is asked when the driver has accepted them.
 template <class Describe, class Real, class... Arguments>
 int observe_copy(const Hook& hook, std::string_view op, Stream stream, Describe describe, Real real,
                  Arguments... arguments) noexcept {
     const int error = cublas::call_real(real, arguments...);
     if (error == success) record(hook, op, stream, describe());
+    return error;
+}
+
+/// Addresses are of the type that the function has them in; a place is a device, or a context.
+template <class Real, class Target, class Source, class Place, class... Rest>
+int observe_peer_copy(const Hook& hook, std::string_view op, Stream stream, Real real, Target dst,
+                      Place dst_place, Source src, Place src_place, std::size_t count,
+                      Rest... rest) noexcept {
+    const auto describe = [=] { return Copy{CopyKind::peer, end_at(src), end_at(dst), count}; };
+    return observe_copy(hook, op, stream, describe, real, dst, dst_place, src, src_place, count,
+                        rest...);
+}
+
+/// CUDA 12 has one argument more than CUDA 13, before the stream, under the same name. Both are
+/// passed on, so what is the stream is not known here.
+template <class Real, class... Rest>
+int observe_batch(std::string_view op, Real real, const std::uint64_t* dsts,
+                  const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
+                  Rest... rest) noexcept {
+    const int error = cublas::call_real(real, dsts, srcs, sizes, count, rest...);
+    if (error == success) count_batch(op, dsts, srcs, sizes, count);
+    return error;
+}
+
+template <class Real, class... Arguments>
+int observe_unknown(std::string_view op, Real real, Arguments... arguments) noexcept {
+    const int error = cublas::call_real(real, arguments...);
+    if (error == success) count_unknown(op);
     return error;
 }
 

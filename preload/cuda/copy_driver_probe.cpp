@@ -9,7 +9,10 @@ using cuda::Copy;
 using cuda::CopyEnd;
 using cuda::CopyKind;
 using cuda::end_at;
+using cuda::observe_batch;
 using cuda::observe_copy;
+using cuda::observe_peer_copy;
+using cuda::observe_unknown;
 using cuda::per_thread;
 using cuda::per_thread_stream;
 
@@ -124,15 +127,6 @@ int copy_on_device(const Hook& hook, std::string_view op, cuda::Stream stream, R
 }
 
 template <class Real, class... Rest>
-int copy_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Real real,
-              std::uint64_t dst, void* dst_context, std::uint64_t src, void* src_context,
-              std::size_t count, Rest... rest) noexcept {
-    const auto describe = [=] { return Copy{CopyKind::peer, end_at(src), end_at(dst), count}; };
-    return observe_copy(hook, op, stream, describe, real, dst, dst_context, src, src_context, count,
-                        rest...);
-}
-
-template <class Real, class... Rest>
 int copy_2d(const Hook& hook, std::string_view op, cuda::Stream stream, Real real,
             const void* parameters, Rest... rest) noexcept {
     const auto describe = [=] { return rectangle(*static_cast<const Rectangle*>(parameters)); };
@@ -155,21 +149,6 @@ int copy_3d_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Rea
         return copy;
     };
     return observe_copy(hook, op, stream, describe, real, parameters, rest...);
-}
-
-template <class Real, class... Rest>
-int copy_batch(std::string_view op, Real real, const std::uint64_t* dsts, const std::uint64_t* srcs,
-               const std::size_t* sizes, std::size_t count, Rest... rest) noexcept {
-    const int error = cublas::call_real(real, dsts, srcs, sizes, count, rest...);
-    if (error == cuda::success) cuda::count_batch(op, dsts, srcs, sizes, count);
-    return error;
-}
-
-template <class Real, class... Rest>
-int copy_boxes(std::string_view op, Real real, Rest... rest) noexcept {
-    const int error = cublas::call_real(real, rest...);
-    if (error == cuda::success) cuda::count_unknown(op);
-    return error;
 }
 
 }  // namespace
@@ -242,28 +221,28 @@ int cuMemcpyDtoDAsync_v2_ptsz(const Hook& hook, cuMemcpyDtoDAsync_v2_ptsz_fn rea
 
 int cuMemcpyPeer(const Hook& hook, cuMemcpyPeer_fn real, std::uint64_t dst, void* dst_context,
                  std::uint64_t src, void* src_context, std::size_t count) {
-    return copy_peer(hook, "cuMemcpyPeer", nullptr, real, dst, dst_context, src, src_context,
-                     count);
+    return observe_peer_copy(hook, "cuMemcpyPeer", nullptr, real, dst, dst_context, src,
+                             src_context, count);
 }
 
 int cuMemcpyPeer_ptds(const Hook& hook, cuMemcpyPeer_ptds_fn real, std::uint64_t dst,
                       void* dst_context, std::uint64_t src, void* src_context, std::size_t count) {
-    return copy_peer(hook, "cuMemcpyPeer_ptds", per_thread_stream(), real, dst, dst_context, src,
-                     src_context, count);
+    return observe_peer_copy(hook, "cuMemcpyPeer_ptds", per_thread_stream(), real, dst, dst_context,
+                             src, src_context, count);
 }
 
 int cuMemcpyPeerAsync(const Hook& hook, cuMemcpyPeerAsync_fn real, std::uint64_t dst,
                       void* dst_context, std::uint64_t src, void* src_context, std::size_t count,
                       void* stream) {
-    return copy_peer(hook, "cuMemcpyPeerAsync", stream, real, dst, dst_context, src, src_context,
-                     count, stream);
+    return observe_peer_copy(hook, "cuMemcpyPeerAsync", stream, real, dst, dst_context, src,
+                             src_context, count, stream);
 }
 
 int cuMemcpyPeerAsync_ptsz(const Hook& hook, cuMemcpyPeerAsync_ptsz_fn real, std::uint64_t dst,
                            void* dst_context, std::uint64_t src, void* src_context,
                            std::size_t count, void* stream) {
-    return copy_peer(hook, "cuMemcpyPeerAsync_ptsz", per_thread(stream), real, dst, dst_context,
-                     src, src_context, count, stream);
+    return observe_peer_copy(hook, "cuMemcpyPeerAsync_ptsz", per_thread(stream), real, dst,
+                             dst_context, src, src_context, count, stream);
 }
 
 int cuMemcpy2D_v2(const Hook& hook, cuMemcpy2D_v2_fn real, const void* parameters) {
@@ -335,54 +314,54 @@ int cuMemcpyBatchAsync(const Hook&, cuMemcpyBatchAsync_fn real, const std::uint6
                        const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
                        void* attributes, void* indices, std::size_t attribute_count,
                        std::size_t* failed, void* stream) {
-    return copy_batch("cuMemcpyBatchAsync", real, dsts, srcs, sizes, count, attributes, indices,
-                      attribute_count, failed, stream);
+    return observe_batch("cuMemcpyBatchAsync", real, dsts, srcs, sizes, count, attributes, indices,
+                         attribute_count, failed, stream);
 }
 
 int cuMemcpyBatchAsync_ptsz(const Hook&, cuMemcpyBatchAsync_ptsz_fn real, const std::uint64_t* dsts,
                             const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
                             void* attributes, void* indices, std::size_t attribute_count,
                             std::size_t* failed, void* stream) {
-    return copy_batch("cuMemcpyBatchAsync_ptsz", real, dsts, srcs, sizes, count, attributes,
-                      indices, attribute_count, failed, stream);
+    return observe_batch("cuMemcpyBatchAsync_ptsz", real, dsts, srcs, sizes, count, attributes,
+                         indices, attribute_count, failed, stream);
 }
 
 int cuMemcpyBatchAsync_v2(const Hook&, cuMemcpyBatchAsync_v2_fn real, const std::uint64_t* dsts,
                           const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
                           void* attributes, void* indices, std::size_t attribute_count,
                           void* stream) {
-    return copy_batch("cuMemcpyBatchAsync_v2", real, dsts, srcs, sizes, count, attributes, indices,
-                      attribute_count, stream);
+    return observe_batch("cuMemcpyBatchAsync_v2", real, dsts, srcs, sizes, count, attributes,
+                         indices, attribute_count, stream);
 }
 
 int cuMemcpyBatchAsync_v2_ptsz(const Hook&, cuMemcpyBatchAsync_v2_ptsz_fn real,
                                const std::uint64_t* dsts, const std::uint64_t* srcs,
                                const std::size_t* sizes, std::size_t count, void* attributes,
                                void* indices, std::size_t attribute_count, void* stream) {
-    return copy_batch("cuMemcpyBatchAsync_v2_ptsz", real, dsts, srcs, sizes, count, attributes,
-                      indices, attribute_count, stream);
+    return observe_batch("cuMemcpyBatchAsync_v2_ptsz", real, dsts, srcs, sizes, count, attributes,
+                         indices, attribute_count, stream);
 }
 
 int cuMemcpy3DBatchAsync(const Hook&, cuMemcpy3DBatchAsync_fn real, std::size_t count, void* boxes,
                          std::size_t* failed, unsigned long long flags, void* stream) {
-    return copy_boxes("cuMemcpy3DBatchAsync", real, count, boxes, failed, flags, stream);
+    return observe_unknown("cuMemcpy3DBatchAsync", real, count, boxes, failed, flags, stream);
 }
 
 int cuMemcpy3DBatchAsync_ptsz(const Hook&, cuMemcpy3DBatchAsync_ptsz_fn real, std::size_t count,
                               void* boxes, std::size_t* failed, unsigned long long flags,
                               void* stream) {
-    return copy_boxes("cuMemcpy3DBatchAsync_ptsz", real, count, boxes, failed, flags, stream);
+    return observe_unknown("cuMemcpy3DBatchAsync_ptsz", real, count, boxes, failed, flags, stream);
 }
 
 int cuMemcpy3DBatchAsync_v2(const Hook&, cuMemcpy3DBatchAsync_v2_fn real, std::size_t count,
                             void* boxes, unsigned long long flags, void* stream) {
-    return copy_boxes("cuMemcpy3DBatchAsync_v2", real, count, boxes, flags, stream);
+    return observe_unknown("cuMemcpy3DBatchAsync_v2", real, count, boxes, flags, stream);
 }
 
 int cuMemcpy3DBatchAsync_v2_ptsz(const Hook&, cuMemcpy3DBatchAsync_v2_ptsz_fn real,
                                  std::size_t count, void* boxes, unsigned long long flags,
                                  void* stream) {
-    return copy_boxes("cuMemcpy3DBatchAsync_v2_ptsz", real, count, boxes, flags, stream);
+    return observe_unknown("cuMemcpy3DBatchAsync_v2_ptsz", real, count, boxes, flags, stream);
 }
 
 }  // namespace probe

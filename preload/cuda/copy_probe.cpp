@@ -14,7 +14,10 @@ using cuda::Copy;
 using cuda::CopyEnd;
 using cuda::CopyKind;
 using cuda::end_at;
+using cuda::observe_batch;
 using cuda::observe_copy;
+using cuda::observe_peer_copy;
+using cuda::observe_unknown;
 using cuda::per_thread;
 using cuda::per_thread_stream;
 
@@ -116,38 +119,12 @@ int copy_3d(const Hook& hook, std::string_view op, cuda::Stream stream, Real rea
 }
 
 template <class Real, class... Rest>
-int copy_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Real real, void* dst,
-              int dst_device, const void* src, int src_device, std::size_t count,
-              Rest... rest) noexcept {
-    const auto describe = [=] { return Copy{CopyKind::peer, end_at(src), end_at(dst), count}; };
-    return observe_copy(hook, op, stream, describe, real, dst, dst_device, src, src_device, count,
-                        rest...);
-}
-
-template <class Real, class... Rest>
 int copy_3d_peer(const Hook& hook, std::string_view op, cuda::Stream stream, Real real,
                  const void* parameters, Rest... rest) noexcept {
     const auto describe = [=] {
         return box(*static_cast<const PeerBox*>(parameters), CopyKind::peer);
     };
     return observe_copy(hook, op, stream, describe, real, parameters, rest...);
-}
-
-/// CUDA 12 has one argument more than CUDA 13, before the stream, under the same name. Both are
-/// passed on, so what is the stream is not known here.
-template <class Real, class... Rest>
-int copy_batch(std::string_view op, Real real, const std::uint64_t* dsts, const std::uint64_t* srcs,
-               const std::size_t* sizes, std::size_t count, Rest... rest) noexcept {
-    const int error = cublas::call_real(real, dsts, srcs, sizes, count, rest...);
-    if (error == cuda::success) cuda::count_batch(op, dsts, srcs, sizes, count);
-    return error;
-}
-
-template <class Real, class... Rest>
-int copy_boxes(std::string_view op, Real real, Rest... rest) noexcept {
-    const int error = cublas::call_real(real, rest...);
-    if (error == cuda::success) cuda::count_unknown(op);
-    return error;
 }
 
 }  // namespace
@@ -223,14 +200,14 @@ int cudaMemcpy3DAsync_ptsz(const Hook& hook, cudaMemcpy3DAsync_ptsz_fn real, con
 
 int cudaMemcpyPeer(const Hook& hook, cudaMemcpyPeer_fn real, void* dst, int dst_device,
                    const void* src, int src_device, std::size_t count) {
-    return copy_peer(hook, "cudaMemcpyPeer", nullptr, real, dst, dst_device, src, src_device,
-                     count);
+    return observe_peer_copy(hook, "cudaMemcpyPeer", nullptr, real, dst, dst_device, src,
+                             src_device, count);
 }
 
 int cudaMemcpyPeerAsync(const Hook& hook, cudaMemcpyPeerAsync_fn real, void* dst, int dst_device,
                         const void* src, int src_device, std::size_t count, void* stream) {
-    return copy_peer(hook, "cudaMemcpyPeerAsync", stream, real, dst, dst_device, src, src_device,
-                     count, stream);
+    return observe_peer_copy(hook, "cudaMemcpyPeerAsync", stream, real, dst, dst_device, src,
+                             src_device, count, stream);
 }
 
 int cudaMemcpy3DPeer(const Hook& hook, cudaMemcpy3DPeer_fn real, const void* parameters) {
@@ -256,8 +233,8 @@ int cudaMemcpyBatchAsync(const Hook&, cudaMemcpyBatchAsync_fn real, const std::u
                          const std::uint64_t* srcs, const std::size_t* sizes, std::size_t count,
                          void* attributes, void* indices, std::size_t attribute_count, void* eighth,
                          void* ninth) {
-    return copy_batch("cudaMemcpyBatchAsync", real, dsts, srcs, sizes, count, attributes, indices,
-                      attribute_count, eighth, ninth);
+    return observe_batch("cudaMemcpyBatchAsync", real, dsts, srcs, sizes, count, attributes,
+                         indices, attribute_count, eighth, ninth);
 }
 
 int cudaMemcpyBatchAsync_ptsz(const Hook&, cudaMemcpyBatchAsync_ptsz_fn real,
@@ -265,19 +242,19 @@ int cudaMemcpyBatchAsync_ptsz(const Hook&, cudaMemcpyBatchAsync_ptsz_fn real,
                               const std::size_t* sizes, std::size_t count, void* attributes,
                               void* indices, std::size_t attribute_count, void* eighth,
                               void* ninth) {
-    return copy_batch("cudaMemcpyBatchAsync_ptsz", real, dsts, srcs, sizes, count, attributes,
-                      indices, attribute_count, eighth, ninth);
+    return observe_batch("cudaMemcpyBatchAsync_ptsz", real, dsts, srcs, sizes, count, attributes,
+                         indices, attribute_count, eighth, ninth);
 }
 
 int cudaMemcpy3DBatchAsync(const Hook&, cudaMemcpy3DBatchAsync_fn real, std::size_t count,
                            void* boxes, std::uint64_t third, std::uint64_t fourth, void* fifth) {
-    return copy_boxes("cudaMemcpy3DBatchAsync", real, count, boxes, third, fourth, fifth);
+    return observe_unknown("cudaMemcpy3DBatchAsync", real, count, boxes, third, fourth, fifth);
 }
 
 int cudaMemcpy3DBatchAsync_ptsz(const Hook&, cudaMemcpy3DBatchAsync_ptsz_fn real, std::size_t count,
                                 void* boxes, std::uint64_t third, std::uint64_t fourth,
                                 void* fifth) {
-    return copy_boxes("cudaMemcpy3DBatchAsync_ptsz", real, count, boxes, third, fourth, fifth);
+    return observe_unknown("cudaMemcpy3DBatchAsync_ptsz", real, count, boxes, third, fourth, fifth);
 }
 
 }  // namespace probe

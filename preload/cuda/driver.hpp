@@ -24,6 +24,11 @@ inline Stream per_thread_stream() noexcept {
     return reinterpret_cast<Stream>(std::uintptr_t{2});
 }
 
+/// In the variants of the functions for one default stream per thread, 0 means that one.
+inline Stream per_thread(Stream stream) noexcept {
+    return stream == nullptr ? per_thread_stream() : stream;
+}
+
 struct Driver {
     int (*ctx_get_current)(Context* context);
     int (*ctx_push_current)(Context context);

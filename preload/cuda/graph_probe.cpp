@@ -10,6 +10,7 @@ namespace orch {
 namespace {
 
 using cublas::call_real;
+using cuda::per_thread;
 using cuda::success;
 
 /// ORCH_TRACE_GRAPHS=off: nobody touches what the engine does with graphs.
@@ -27,11 +28,6 @@ std::uint64_t capture_of(void* stream) noexcept {
         return 0;
     }
     return id;
-}
-
-/// In the variants of the functions for one default stream per thread, 0 means that one.
-void* per_thread(void* stream) noexcept {
-    return stream == nullptr ? cuda::per_thread_stream() : stream;
 }
 
 /// `named` is the stream by a name that means the same in all variants.

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
-from checks import SKIPPED, run_cases_with  # noqa: E402
+from checks import if_numpy, run_cases_with  # noqa: E402
 
 
 def main():
@@ -16,7 +16,8 @@ def main():
     ap.add_argument("--kernels", required=True)
     ap.add_argument("cases", nargs="*")
     args = ap.parse_args()
-    try:
+
+    def run():
         # Each of these adds its cases.
         import calls_bench
         import copies_cases  # noqa: F401
@@ -25,12 +26,9 @@ def main():
         import memory_cases  # noqa: F401
         import products_cases  # noqa: F401
         import worlds_cases  # noqa: F401
-    except ImportError as missing:
-        if missing.name != "numpy":
-            raise
-        print("skipped: this Python has no numpy")
-        return SKIPPED
-    return run_cases_with(calls_bench.Bench(args), args.cases)
+        return run_cases_with(calls_bench.Bench(args), args.cases)
+
+    return if_numpy(run)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
-from checks import SKIPPED, run_cases_with  # noqa: E402
+from checks import if_numpy, run_cases_with  # noqa: E402
 
 
 def main():
@@ -15,15 +15,13 @@ def main():
     ap.add_argument("--static", help="a program with NVIDIA's own runtime inside")
     ap.add_argument("cases", nargs="*")
     args = ap.parse_args()
-    try:
+
+    def run():
         import hostile_bench
         import hostile_cases  # noqa: F401
-    except ImportError as missing:
-        if missing.name != "numpy":
-            raise
-        print("skipped: this Python has no numpy")
-        return SKIPPED
-    return run_cases_with(hostile_bench.Bench(args), args.cases)
+        return run_cases_with(hostile_bench.Bench(args), args.cases)
+
+    return if_numpy(run)
 
 
 if __name__ == "__main__":

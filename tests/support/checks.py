@@ -75,3 +75,14 @@ def run_cases_with(bench, wanted=()):
     if status != 1:
         shutil.rmtree(bench.dir)
     return status
+
+
+def if_numpy(run):
+    """run(), which imports what needs numpy: Debian's Python has it, others may not. The exit status."""
+    try:
+        return run()
+    except ImportError as missing:
+        if missing.name != "numpy":
+            raise
+        print("skipped: this Python has no numpy")
+        return SKIPPED
