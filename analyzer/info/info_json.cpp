@@ -59,6 +59,9 @@ Json run_json(const RunSummary& run) {
     for (const BlindSpot& spot : run.blind_spots) {
         blind_spots.push_back({{"what", spot.what}, {"why", spot.why}});
     }
+    Json settings = Json::array();
+    for (const Setting& setting : run.settings)
+        settings.push_back({{"op", setting.op}, {"bytes", setting.bytes}});
     return {{"teams", run.teams},
             {"first_line", run.first_line},
             {"last_line", run.last_line},
@@ -68,6 +71,7 @@ Json run_json(const RunSummary& run) {
             {"lost_records", run.lost},
             {"findings", run.findings},
             {"blind_spots", blind_spots},
+            {"settings", settings},
             {"config_problems", run.config_problems},
             {"header", run.header ? header_json(*run.header) : Json{}},
             {"ledger", run.ledger ? ledger_json(*run.ledger) : Json{}},

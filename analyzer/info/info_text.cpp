@@ -185,6 +185,9 @@ std::string run_text(const RunSummary& run, std::size_t number, const Paint& pai
                          counted(run.passes.tokens, "token")));
     }
     fact(out, "weights", weights_text(run.weights));
+    for (const Setting& setting : run.settings)
+        fact(out, "setting",
+             fmt::format("{}: {}", printable(setting.op), size_text(setting.bytes)));
     warnings_text(out, run, paint);
     if (run.ledger) out += ledger_text(*run.ledger);
     return out + families_text(run);

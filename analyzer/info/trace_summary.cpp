@@ -137,6 +137,11 @@ class RunSummarizer {
                 summary_.blind_spots.push_back(
                     {std::string{string_at(json_, "what")}, std::string{string_at(json_, "why")}});
                 break;
+            case RecordKind::setting:
+                parsed(entry);
+                summary_.settings.push_back(
+                    {std::string{string_at(json_, "op")}, count_at(json_, "bytes")});
+                break;
             case RecordKind::weight:
                 ++class_count("weight");
                 add_weight(entry);

@@ -72,6 +72,12 @@ struct BlindSpot {
     std::string why;
 };
 
+/// What the engine set in a library, that may change its results.
+struct Setting {
+    std::string op;
+    std::uint64_t bytes = 0;
+};
+
 /// The lines that one process wrote.
 struct RunSummary {
     std::vector<std::string> teams;
@@ -88,6 +94,7 @@ struct RunSummary {
     PassFacts passes;
     std::vector<CheckpointFamily> families;
     std::vector<BlindSpot> blind_spots;
+    std::vector<Setting> settings;
     std::vector<std::string> config_problems;
 
     Completeness completeness = Completeness::unknown;

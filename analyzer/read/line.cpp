@@ -6,7 +6,7 @@
 namespace orch {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, RecordKind>, 9> kinds{{
+constexpr std::array<std::pair<std::string_view, RecordKind>, 10> kinds{{
     {"gemm", RecordKind::gemm},
     {"row", RecordKind::row},
     {"checkpoint", RecordKind::checkpoint},
@@ -16,6 +16,7 @@ constexpr std::array<std::pair<std::string_view, RecordKind>, 9> kinds{{
     {"ledger", RecordKind::ledger},
     {"blind_spot", RecordKind::blind_spot},
     {"copy", RecordKind::copy},
+    {"setting", RecordKind::setting},
 }};
 
 }  // namespace

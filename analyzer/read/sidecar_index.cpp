@@ -25,7 +25,7 @@ namespace {
 
 /// Changes with all that is below, with entry_codec, with what the index pass finds, and with
 /// text_hash.
-constexpr std::uint64_t layout_version = 2;
+constexpr std::uint64_t layout_version = 3;
 constexpr std::array<char, 8> magic = {'o', 'r', 'c', 'h', 'i', 'd', 'x', '\n'};
 constexpr std::size_t hashed_end = std::size_t{64} << 10;  ///< of the trace, at either end
 constexpr std::size_t checked_block = std::size_t{1} << 20;

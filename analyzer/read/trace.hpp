@@ -26,7 +26,8 @@ enum class RecordKind : std::uint8_t {
     weight,
     blind_spot,
     ledger,
-    copy,  ///< what left a GPU
+    copy,     ///< what left a GPU
+    setting,  ///< what the engine set in a library
     other,
 };
 

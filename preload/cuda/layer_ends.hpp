@@ -14,22 +14,27 @@ namespace orch::cuda {
 class LayerEnds {
   public:
     constexpr CheckpointGroup group_of(std::int64_t outputs, std::int64_t inputs) noexcept {
-        const bool reads_it = inputs == outputs_before_ || 2 * inputs == outputs_before_;
-        const bool is_end = reads_it && inputs > outputs && outputs == inputs_before_;
+        const bool after_end = before_.outputs < 0;
+        const std::int64_t made = after_end ? -before_.outputs : before_.outputs;
+        const bool reads_it = inputs == made || 2 * inputs == made;
+        const bool is_end = reads_it && inputs > outputs && outputs == before_.inputs;
         // Vocabularies have 3.9 to 140 times the width of their model, Q, K and V in one 3 times.
-        const bool is_head = after_end_ && inputs == outputs_before_ && 2 * outputs > 7 * inputs;
-        inputs_before_ = inputs;
-        outputs_before_ = outputs;
-        after_end_ = is_end;
+        const bool is_head = after_end && inputs == made && 2 * outputs > 7 * inputs;
+        before_ = {static_cast<std::int32_t>(is_end ? -outputs : outputs),
+                   static_cast<std::int32_t>(inputs)};
         return is_end    ? CheckpointGroup::layers
                : is_head ? CheckpointGroup::logits
                          : CheckpointGroup::gemm;
     }
 
   private:
-    std::int64_t inputs_before_ = 0;
-    std::int64_t outputs_before_ = 0;
-    bool after_end_ = false;
+    /// Small, because each thread has one, and a library that is opened late gets few bytes of a
+    /// thread.
+    struct Shape {
+        std::int32_t outputs = 0;  ///< negative: it ended a layer
+        std::int32_t inputs = 0;
+    };
+    Shape before_;
 };
 
 }  // namespace orch::cuda

@@ -222,6 +222,18 @@ TEST_F(Info, BlindSpotsAndConfigProblemsStandOut) {
     EXPECT_EQ(json(trace).at("runs").at(0).at("blind_spots").at(0).at("what"), "CPU_REPACK");
 }
 
+TEST_F(Info, SettingsAreFactsAndNoRecords) {
+    const std::string trace =
+        header() + line("orchtrace.setting", "setting",
+                        R"("op":"cublasSetWorkspace_v2","bytes":4194304,)");
+    const std::string out = text(trace).out;
+    EXPECT_TRUE(contains(out, "cublasSetWorkspace_v2: 4.2 MB"));
+    EXPECT_FALSE(contains(out, "orchtrace.setting"));
+    const Json run = json(trace).at("runs").at(0);
+    EXPECT_EQ(run.at("records"), 0U);
+    EXPECT_EQ(run.at("settings").at(0).at("bytes"), 4194304U);
+}
+
 TEST_F(Info, NonfiniteValuesAndGapsStandOut) {
     const std::string out =
         text(header() + line("layer_0_q", "checkpoint", R"("nonfinite":[[0,"nan"]],)") +
