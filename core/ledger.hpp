@@ -36,6 +36,8 @@ struct ClassCounts {
     std::atomic<std::uint64_t> recorded{0};
     std::atomic<std::uint64_t> filtered{0};  ///< not selected
     std::atomic<std::uint64_t> dropped{0};   ///< selected, but lost
+    /// Seen and filtered at once: one addition, where a call that nobody wants must cost little.
+    std::atomic<std::uint64_t> unselected{0};
 };
 
 struct Ledger {

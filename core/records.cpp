@@ -386,11 +386,12 @@ std::uint64_t get(const std::atomic<std::uint64_t>& counter) noexcept {
 }
 
 void write_counts(JsonLine& line, std::string_view key, const ClassCounts& counts) noexcept {
+    const std::uint64_t unselected = get(counts.unselected);
     line.key(key);
     line.open_object();
-    line.field("seen", get(counts.seen));
+    line.field("seen", get(counts.seen) + unselected);
     line.field("recorded", get(counts.recorded));
-    line.field("filtered", get(counts.filtered));
+    line.field("filtered", get(counts.filtered) + unselected);
     line.field("dropped", get(counts.dropped));
     line.close_object();
 }

@@ -195,8 +195,7 @@ void record_call(const Hook& hook, RecordClass record_class, CheckpointGroup gro
     ClassCounts& counts = trace->ledger()[record_class];
     const std::string_view name = record_class == RecordClass::copy ? "copy" : "gemm";
     if (!wanted || !is_selected(trace->config().checkpoints, group, name, op)) {
-        bump(counts.seen);
-        bump(counts.filtered);
+        bump(counts.unselected);
         return;
     }
     std::optional<ContextOfStream> bound;
@@ -265,6 +264,14 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
         const int rows = call.trace.config().rows;
         call.job.selected_rows = !has_weight ? 1 : rows == all_rows ? max_selected_rows : rows;
     });
+}
+
+bool is_unselected_copy(std::string_view op) noexcept {
+    Trace* trace = session::trace();
+    if (trace == nullptr) return true;
+    if (is_selected(trace->config().checkpoints, CheckpointGroup::logits, "copy", op)) return false;
+    bump(trace->ledger()[RecordClass::copy].unselected);
+    return true;
 }
 
 void record_copy(const Hook& hook, std::string_view op, Stream stream,

@@ -26,6 +26,10 @@ struct SeenCopy {
     bool wanted = false;
     std::uint64_t bytes = 0;
 };
+
+/// True, and counted, if the selection has no copies of this function.
+bool is_unselected_copy(std::string_view op) noexcept;
+
 void record_copy(const Hook& hook, std::string_view op, Stream stream,
                  const SeenCopy& copy) noexcept;
 

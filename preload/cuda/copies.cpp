@@ -94,6 +94,8 @@ bool stays_on_device(int kind) noexcept {
 void record(const Hook& hook, std::string_view op, Stream stream, const Copy& copy) noexcept {
     const Driver* known = driver();
     if (copy.bytes() == 0 || known == nullptr) return;
+    // Before the driver is asked anything: what nobody wants must cost little.
+    if (copy.kind == CopyKind::device_to_host && is_unselected_copy(op)) return;
     const Route route = route_of(*known, copy);
     if (route.direction == Direction::not_recorded) return;
     // Token ids and flags: nothing that a sketch says more of than the call does.

@@ -165,9 +165,7 @@ bool count_unselected(std::string_view op, std::int64_t products) noexcept {
         return false;
     }
     const auto count = static_cast<std::uint64_t>(products > 0 ? products : 0);
-    ClassCounts& counts = trace->ledger()[RecordClass::gemm];
-    counts.seen.fetch_add(count, std::memory_order_relaxed);
-    counts.filtered.fetch_add(count, std::memory_order_relaxed);
+    trace->ledger()[RecordClass::gemm].unselected.fetch_add(count, std::memory_order_relaxed);
     return true;
 }
 

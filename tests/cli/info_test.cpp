@@ -223,9 +223,8 @@ TEST_F(Info, BlindSpotsAndConfigProblemsStandOut) {
 }
 
 TEST_F(Info, SettingsAreFactsAndNoRecords) {
-    const std::string trace =
-        header() + line("orchtrace.setting", "setting",
-                        R"("op":"cublasSetWorkspace_v2","bytes":4194304,)");
+    const std::string trace = header() + line("orchtrace.setting", "setting",
+                                              R"("op":"cublasSetWorkspace_v2","bytes":4194304,)");
     const std::string out = text(trace).out;
     EXPECT_TRUE(contains(out, "cublasSetWorkspace_v2: 4.2 MB"));
     EXPECT_FALSE(contains(out, "orchtrace.setting"));

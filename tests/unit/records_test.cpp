@@ -322,13 +322,14 @@ TEST_F(RecordsTest, TheLedgerListsEveryClassAndCounter) {
     write_log(trace(), {"a", "f32", "[1]", 0, DType::f32, &value, 1});
     bump(trace().ledger()[RecordClass::gemm].seen);
     bump(trace().ledger()[RecordClass::gemm].filtered);
+    bump(trace().ledger()[RecordClass::gemm].unselected);
     bump(trace().ledger().dropped_rows);
     finish();
     EXPECT_EQ(ledger_["checkpoint"], "orchtrace.ledger");
     EXPECT_EQ(ledger_["final"], true);
     EXPECT_EQ(keys_of(ledger_["classes"]),
               (std::vector<std::string>{"gemm", "checkpoint", "weight", "pass", "log", "copy"}));
-    EXPECT_EQ(classes("gemm"), Json::parse(R"({"seen":1,"recorded":0,"filtered":1,"dropped":0})"));
+    EXPECT_EQ(classes("gemm"), Json::parse(R"({"seen":2,"recorded":0,"filtered":2,"dropped":0})"));
     EXPECT_EQ(classes("log")["recorded"], 1);
     EXPECT_EQ(ledger_["dropped_rows"], 1);
     EXPECT_EQ(ledger_["lost_lines"], 0);
