@@ -146,15 +146,13 @@ bool parse_probes(Config& c, std::string_view value) {
                       {"cublas", &Config::probe_cublas, false},
                       {"cuda", &Config::probe_cuda, false}};
     while (!value.empty()) {
-        const std::size_t comma = value.find(',');
-        const std::string_view word = slice(value, 0, comma);
+        const std::string_view word = take_word(value);
         bool known = word == "all";
         for (Probe& probe : probes) {
             if (word != "all" && word != probe.name) continue;
             probe.wanted = known = true;
         }
         if (!known) return false;
-        value = comma == std::string_view::npos ? std::string_view{} : slice(value, comma + 1);
     }
     for (const Probe& probe : probes)
         c.*probe.flag = probe.wanted;

@@ -23,6 +23,11 @@ class JsonLine {
     void close_object() noexcept { close('}'); }
     void open_array() noexcept { open('['); }
     void close_array() noexcept { close(']'); }
+    void empty_array(std::string_view name) noexcept {
+        key(name);
+        open_array();
+        close_array();
+    }
 
     /// Keys are ours: they need no escaping.
     void key(std::string_view name) noexcept {

@@ -335,9 +335,7 @@ void write_pass(Trace& trace, const PassRecord& r) noexcept {
         list(line, "tokens", r.tokens);
         list(line, "token_positions", r.positions);
         list(line, "sequences", r.sequences);
-        line.key("values");
-        line.open_array();
-        line.close_array();
+        line.empty_array("values");
     });
 }
 
@@ -362,9 +360,7 @@ void write_setting(Trace& trace, std::string_view op, std::uint64_t bytes) noexc
         write_bare_envelope(line, "orchtrace.setting", "setting");
         line.field("op", op);
         line.field("bytes", bytes);
-        line.key("values");
-        line.open_array();
-        line.close_array();
+        line.empty_array("values");
     });
 }
 
@@ -373,9 +369,7 @@ void write_blind_spot(Trace& trace, std::string_view what, std::string_view why)
         write_bare_envelope(line, "orchtrace.blind_spot", "blind_spot");
         line.field("what", what);
         line.field("why", why);
-        line.key("values");
-        line.open_array();
-        line.close_array();
+        line.empty_array("values");
     });
 }
 
@@ -414,9 +408,7 @@ void write_ledger_members(JsonLine& line, Ledger& ledger, const TraceFile& file,
     line.field("lines", get(ledger.lines));
     line.field("lost_lines", get(ledger.lost_lines));
     if (file.error() != 0) line.field("write_error", ::strerrordesc_np(file.error()));
-    line.key("values");
-    line.open_array();
-    line.close_array();
+    line.empty_array("values");
 }
 
 }  // namespace orch

@@ -31,18 +31,6 @@ bool glob_matches(std::string_view pattern, std::string_view text) noexcept {
     return p == pattern.size();
 }
 
-namespace {
-
-/// Up to the next comma, which goes with it.
-std::string_view next_word(std::string_view& text) noexcept {
-    const std::size_t comma = text.find(',');
-    const std::string_view word = slice(text, 0, comma);
-    text = comma == std::string_view::npos ? std::string_view{} : slice(text, comma + 1);
-    return word;
-}
-
-}  // namespace
-
 bool GlobList::parse(std::string_view text) noexcept {
     if (text.size() > max_text || text.starts_with(',') || text.ends_with(',') ||
         text.find(",,") != std::string_view::npos) {
@@ -55,7 +43,7 @@ bool GlobList::parse(std::string_view text) noexcept {
 bool GlobList::matches(std::string_view name) const noexcept {
     std::string_view rest = text_;
     while (!rest.empty()) {
-        if (glob_matches(next_word(rest), name)) return true;
+        if (glob_matches(take_word(rest), name)) return true;
     }
     return false;
 }

@@ -45,6 +45,11 @@ class Selector {
     /// Either name may decide: the stable one or the engine's own.
     bool selects(CheckpointGroup group, std::string_view checkpoint,
                  std::string_view engine_name = {}) const noexcept;
+    /// Of a product or a copy without a name: it is of the group gemm, and may be of another too.
+    bool selects_call(CheckpointGroup also, std::string_view name,
+                      std::string_view op) const noexcept {
+        return selects(CheckpointGroup::gemm, name, op) || group(also);
+    }
     std::string_view text() const noexcept { return {text_, text_size_}; }
 
   private:

@@ -186,9 +186,7 @@ void write_header(Trace& trace, const PathFacts& facts) noexcept {
             line.string(trace.config().problem[i]);
         }
         line.close_array();
-        line.key("values");
-        line.open_array();
-        line.close_array();
+        line.empty_array("values");
     });
 }
 

@@ -79,12 +79,6 @@ void write_strings(JsonLine& json, std::string_view key, const std::vector<std::
     json.close_array();
 }
 
-void write_no_values(JsonLine& json) {
-    json.key("values");
-    json.open_array();
-    json.close_array();
-}
-
 void write_model(JsonLine& json, const ModelFile& model) {
     json.key("model");
     json.open_object();
@@ -128,7 +122,7 @@ void write_header(JsonLine& json, const ModelFile& model, const IndexRequest& re
         json, "libraries",
         request.ggml.empty() ? std::vector<std::string>{} : std::vector<std::string>{request.ggml});
     write_strings(json, "problems", {});
-    write_no_values(json);
+    json.empty_array("values");
 }
 
 // The same text as core/records.cpp makes: tests compare it with that of a trace.
@@ -276,7 +270,7 @@ void write_ledger(JsonLine& json, const IndexCounts& counts, std::uint64_t lines
     json.field("dropped_rows", std::uint64_t{0});
     json.field("lines", lines);
     json.field("lost_lines", std::uint64_t{0});
-    write_no_values(json);
+    json.empty_array("values");
 }
 
 /// Takes digests in any order and writes the records in the checkpoint's.
@@ -341,7 +335,7 @@ IndexCounts write_index(const ModelFile& model, const IndexRequest& request, Out
             write_bare_envelope(json, "orchtrace.blind_spot", "blind_spot");
             text(json, "what", what);
             text(json, "why", why);
-            write_no_values(json);
+            json.empty_array("values");
         }));
     }
 

@@ -61,7 +61,7 @@ bool launch_node(const Place& place, CallInfo& info, device::Job& job) noexcept 
         return false;
     }
     dump_result(*place.context, *place.driver, info, job, place.stream);
-    if (!place.context->launch(*place.driver, job, place.stream, capture.place)) {
+    if (!place.context->launch(*place.driver, job, place.stream, &capture)) {
         graph_nodes().launch_failed(job.op);
         return false;
     }
@@ -81,7 +81,7 @@ bool launch(Trace& trace, const Place& place, CallInfo& info, device::Job& job) 
     if (place.capture != nullptr) return launch_node(place, info, job);
     job.op = call_table.add(info);
     dump_result(*place.context, *place.driver, info, job, place.stream);
-    if (!place.context->launch(*place.driver, job, place.stream, 0)) return false;
+    if (!place.context->launch(*place.driver, job, place.stream, nullptr)) return false;
     launched();
     return true;
 }
@@ -162,7 +162,6 @@ bool is_overwritten(const device::Operand& operand, const device::Operand& resul
 /// Which weight the product has, if any, and whether it can be proved.
 void look_for_weight(Observed& call) noexcept {
     const cublas::DeviceProduct& product = call.info.product;
-    if (is_overwritten(product.weight, product.y)) return;
     if (call.trace.config().weights == WeightMode::off) return;
     WeightEntry* weight = weight_table.find(product.weight, call.info.device, call.place.context);
     if (weight == nullptr) return;
@@ -179,12 +178,6 @@ void look_for_weight(Observed& call) noexcept {
     call.info.with_probes = call.job.probes != 0;
 }
 
-/// Who asks for all products gets those that end a layer, too.
-bool is_selected(const Selector& selector, CheckpointGroup group, std::string_view name,
-                 std::string_view op) noexcept {
-    return selector.selects(CheckpointGroup::gemm, name, op) || selector.group(group);
-}
-
 /// Counts the call, and launches the digest of what `describe` says of it.
 template <class Describe>
 void record_call(const Hook& hook, RecordClass record_class, CheckpointGroup group,
@@ -194,7 +187,7 @@ void record_call(const Hook& hook, RecordClass record_class, CheckpointGroup gro
     const Guard guard;
     ClassCounts& counts = trace->ledger()[record_class];
     const std::string_view name = record_class == RecordClass::copy ? "copy" : "gemm";
-    if (!wanted || !is_selected(trace->config().checkpoints, group, name, op)) {
+    if (!wanted || !trace->config().checkpoints.selects_call(group, name, op)) {
         bump(counts.unselected);
         return;
     }
@@ -248,14 +241,16 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
     record_call(hook, RecordClass::gemm, group, op, stream, wanted, [&](Observed& call) {
         call.info.product = product;
         call.info.batch_index = batch_index;
-        if (is_overwritten(product.x, product.y)) call.info.product.x.data = 0;
+        const bool x_is_gone = is_overwritten(product.x, product.y);
+        const bool weight_is_gone = is_overwritten(product.weight, product.y);
+        if (x_is_gone) call.info.product.x.data = 0;
         if (call.info.product.x.data != 0) call.job.side[1] = product.x;
-        if (is_overwritten(product.x, product.y) || is_overwritten(product.weight, product.y)) {
+        if (x_is_gone || weight_is_gone) {
             session::blind_spot("overwritten",
                                 "a product's result lies over one of its operands, which cannot "
                                 "be read behind the call");
         }
-        look_for_weight(call);
+        if (!weight_is_gone) look_for_weight(call);
         // A product of two activations has no weight to be joined by, and there are many.
         const WeightEntry* weight = call.info.weight;
         const bool has_weight =
@@ -269,7 +264,7 @@ void record_product(const Hook& hook, std::string_view op, Stream stream,
 bool is_unselected_copy(std::string_view op) noexcept {
     Trace* trace = session::trace();
     if (trace == nullptr) return true;
-    if (is_selected(trace->config().checkpoints, CheckpointGroup::logits, "copy", op)) return false;
+    if (trace->config().checkpoints.selects_call(CheckpointGroup::logits, "copy", op)) return false;
     bump(trace->ledger()[RecordClass::copy].unselected);
     return true;
 }

@@ -26,8 +26,9 @@ bool is_fatal(int error) noexcept {
     return error == deinitialized || (error >= first_fatal_error && error <= last_fatal_error);
 }
 
-std::uint64_t key_of(Stream stream, std::uint64_t capture) noexcept {
-    const std::uint64_t key = combine64(reinterpret_cast<std::uintptr_t>(stream), capture);
+std::uint64_t key_of(Stream stream, const Capture* capture) noexcept {
+    const std::uint64_t key = combine64(reinterpret_cast<std::uintptr_t>(stream),
+                                        reinterpret_cast<std::uintptr_t>(capture));
     return key == 0 ? 1 : key;
 }
 
@@ -105,7 +106,7 @@ bool DeviceContext::set_up(const Driver& driver, const Config& config) noexcept 
 }
 
 std::uint64_t DeviceContext::scratch_for(const Driver& driver, Stream stream,
-                                         std::uint64_t capture) noexcept {
+                                         const Capture* capture) noexcept {
     Scratch* entry = claim_slot(scratch_, key_of(stream, capture));
     if (entry == nullptr) return 0;
     std::uint64_t known = entry->address.load(std::memory_order_acquire);
@@ -116,7 +117,7 @@ std::uint64_t DeviceContext::scratch_for(const Driver& driver, Stream stream,
 }
 
 bool DeviceContext::launch(const Driver& driver, device::Job& job, Stream stream,
-                           std::uint64_t capture) noexcept {
+                           const Capture* capture) noexcept {
     job.ring = ring_address_;
     job.state = state_address_;
     job.scratch = scratch_for(driver, stream, capture);

@@ -20,6 +20,8 @@ struct Config;
 
 namespace orch::cuda {
 
+struct Capture;
+
 /// A slot of the ring has room for so many values, whatever ORCH_LOG_VALUES asks for.
 inline constexpr std::int64_t most_device_values = 1024;
 
@@ -43,7 +45,7 @@ class DeviceContext {
   public:
     /// Digests as `job` says, on `stream`. False: the driver refused.
     bool launch(const Driver& driver, device::Job& job, Stream stream,
-                std::uint64_t capture) noexcept;
+                const Capture* capture) noexcept;
 
     std::uint64_t take_memory(const Driver& driver, std::size_t size) noexcept {
         return memory_.take(driver, own_stream_, size);
@@ -72,7 +74,7 @@ class DeviceContext {
     static constexpr std::size_t most_scratches = 2048;  ///< of 1,024 captures, and to spare
 
     bool set_up(const Driver& driver, const Config& config) noexcept;
-    std::uint64_t scratch_for(const Driver& driver, Stream stream, std::uint64_t capture) noexcept;
+    std::uint64_t scratch_for(const Driver& driver, Stream stream, const Capture* capture) noexcept;
 
     /// Launches of one stream do not overlap, nor do replays of what one capture recorded there.
     struct Scratch {

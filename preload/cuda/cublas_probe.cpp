@@ -160,8 +160,8 @@ bool count_unselected(std::string_view op, std::int64_t products) noexcept {
     if (trace == nullptr) return true;
     const Selector& wanted = trace->config().checkpoints;
     // Which products end a layer is seen by their shapes.
-    if (wanted.group(CheckpointGroup::layers) || wanted.group(CheckpointGroup::logits) ||
-        wanted.selects(CheckpointGroup::gemm, "gemm", op)) {
+    if (wanted.selects_call(CheckpointGroup::layers, "gemm", op) ||
+        wanted.group(CheckpointGroup::logits)) {
         return false;
     }
     const auto count = static_cast<std::uint64_t>(products > 0 ? products : 0);

@@ -30,8 +30,7 @@ CallName name_at_launch(const CallInfo& info) noexcept {
 bool is_selected(const CallInfo& info) noexcept {
     const Config& config = session::config();
     return !config.full.is_none() && info.kind != CallKind::weight &&
-           (config.full.group(info.group) ||
-            wants_full(config, CheckpointGroup::gemm, name_at_launch(info), {}, info.op));
+           config.full.selects_call(info.group, name_at_launch(info), info.op);
 }
 
 std::string_view safetensors_name(device::Type type) noexcept {

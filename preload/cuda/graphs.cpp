@@ -72,7 +72,6 @@ void begin(Capture& capture, std::uint64_t id) noexcept {
     for (Capture::Launch& launch : capture.launch)
         launch.run.store(0, std::memory_order_relaxed);
     capture.number = numbers++;
-    capture.place = static_cast<std::uint32_t>(&capture - captures) + 1;
     capture.graph = nullptr;
     capture.users = 1;
     capture.context = nullptr;

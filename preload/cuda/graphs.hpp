@@ -29,7 +29,6 @@ struct Capture {
     static constexpr std::uint64_t kept = 64;
     Launch launch[kept];
     std::atomic<std::uint32_t> number{0};  ///< as records show it
-    std::uint32_t place = 0;  ///< in the table of captures, from 1: memory is had by it
 
     std::atomic<const DeviceContext*> context{nullptr};  ///< where its digests run
 

@@ -39,6 +39,10 @@ class Lists:
         numbers = np.array([getattr(p, "value", p) for p in pointers], np.uint64)
         assert self.cuda.cudart.cudaMemcpy(self.list, C.c_void_p(numbers.ctypes.data), C.c_size_t(numbers.nbytes), 1) == 0
 
+    def show(self, matrices):
+        """Each of them from an address of its own."""
+        self.fill([self.cuda.upload(m) for m in matrices])
+
     def call(self):
         assert self.cuda.blas.cublasGemmBatchedEx(
             self.cuda.handle, T, N, M, ROWS, K, f(1), self.list, R32, K, self.inputs_list, R32, K, f(0), self.outputs_list,
@@ -58,7 +62,7 @@ class Lists:
 def constant_lists(cuda):
     lists = Lists(cuda, 2)
     weights = cuda.values(2, M, K)
-    lists.fill([cuda.upload(w) for w in weights])
+    lists.show(weights)
     for _ in range(5):
         lists.run(weights)
     return {}
@@ -106,7 +110,7 @@ def activations_behind_lists(cuda):
     lists = Lists(cuda, 2)
     for _ in range(12):
         scores = cuda.values(2, M, K)
-        lists.fill([cuda.upload(s) for s in scores])
+        lists.show(scores)
         lists.run(scores)
     return {}
 
@@ -117,7 +121,7 @@ def activations_that_stay_for_some_calls(cuda):
     lists = Lists(cuda, 4)
     for _ in range(30):
         cache = cuda.values(4, M, K)
-        lists.fill([cuda.upload(s) for s in cache])
+        lists.show(cache)
         for _ in range(4):
             lists.run(cache)
     return {}
@@ -128,12 +132,12 @@ def strangers_and_then_a_weight(cuda):
     lists = Lists(cuda, 1)
     for _ in range(130):
         scores = cuda.values(1, M, K)
-        lists.fill([cuda.upload(s) for s in scores])
+        lists.show(scores)
         lists.call()
         lists.expect(scores)
     settle(cuda)
     weight = cuda.values(1, M, K)
-    lists.fill([cuda.upload(w) for w in weight])
+    lists.show(weight)
     for _ in range(4):
         lists.run(weight)
     return {}
@@ -146,7 +150,7 @@ def lists_of_two_versions(cuda):
     others = Lists(Cuda(cuda.fakes, 12), 2, like=lists)
     others.cuda.expected = cuda.expected
     weights = cuda.values(2, M, K)
-    lists.fill([cuda.upload(w) for w in weights])
+    lists.show(weights)
     for one in (lists, others, lists, others, lists):
         one.run(weights)
     return {}

@@ -54,10 +54,7 @@ def two_major_versions(cuda):
     """12 and 13 in one process: each caller reaches its own."""
     old = Cuda(cuda.fakes, 12)
     for one in (cuda, old, cuda, old):
-        w, x = one.values(4, 5), one.values(3, 5)
-        assert one.blas.cublasSgemm_v2(one.handle, T, N, 4, 3, 5, f(1), one.upload(w), 5, one.upload(x), 5, f(0),
-                                       one.memory(48), 4) == 0
-        cuda.expect("cublasSgemm_v2", x @ w.T)
+        cuda.expect("cublasSgemm_v2", one.multiply(one.values(4, 5), one.values(3, 5)))
     return {}
 
 
@@ -79,10 +76,7 @@ def a_context_that_ends(cuda):
 
 @script
 def forks_after_cuda(cuda):
-    w, x = cuda.values(4, 5), cuda.values(3, 5)
-    assert cuda.blas.cublasSgemm_v2(cuda.handle, T, N, 4, 3, 5, f(1), cuda.upload(w), 5, cuda.upload(x), 5, f(0),
-                                    cuda.memory(48), 4) == 0
-    cuda.expect("cublasSgemm_v2", x @ w.T)
+    cuda.expect("cublasSgemm_v2", cuda.multiply(cuda.values(4, 5), cuda.values(3, 5)))
     cuda.sync()
     child = os.fork()
     if child == 0:

@@ -97,8 +97,11 @@ def each_replay_is_a_file_of_its_own(bench):
 
 @case
 def a_glob_selects(bench):
+    feed_forward = 384  # of the tiny model: what the last product of a layer reads
     chosen = {"copy.*": lambda r: r["kind"] == "copy", "gemm.000003": lambda r: r["call"] == 3,
-              "cublasSgemm*": lambda r: r["kind"] == "gemm", "copy.graph": lambda r: False}
+              "cublasSgemm*": lambda r: r["kind"] == "gemm", "copy.graph": lambda r: False,
+              "logits": lambda r: r["kind"] == "copy",
+              "layers": lambda r: r["kind"] == "gemm" and r["x"]["cols"] == feed_forward}
     for glob, wanted in chosen.items():
         _, trace, _ = bench.llama(ORCH_TRACE_FULL=glob)
         records = records_of(trace)
