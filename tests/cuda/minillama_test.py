@@ -142,6 +142,24 @@ def eager_products_are_those_of_the_journal(bench):
 
 
 @case
+def a_record_takes_one_launch_and_no_wait(bench):
+    """But for those of the set-up, on a stream of our own."""
+    waits = ("cuStreamSynchronize", "cuCtxSynchronize", "cuEventSynchronize", "cudaStreamSynchronize", "cudaDeviceSynchronize")
+    _, _, journal = bench.run(traced=False)
+    plain = Counter(e["call"] for e in products_in(journal)[0])
+    _, trace, journal = bench.run()
+    lines, _ = products_in(journal)
+    calls = Counter(e["call"] for e in lines)
+    launches = [e for e in lines if e["call"] == "cuLaunchKernel" and e["kernel"].startswith("orch_")]
+    records = Counter(r.get("kind") for r in bench.records(trace))
+    equal(len(launches), sum(records[kind] for kind in ("gemm", "copy", "weight")), "launches of ours")
+    engines_stream = {e["args"]["stream"] for e in lines if e["call"] == "cublasSetStream_v2"}
+    equal({e["args"]["stream"] for e in launches}, engines_stream, "streams of our launches")
+    more = sum(calls[wait] - plain[wait] for wait in waits)
+    check(0 < more <= 4, f"{more} waits more than without us, {STEPS * PRODUCTS} products")
+
+
+@case
 def replays_have_their_graph_and_number(bench):
     _, trace, journal = bench.run("--graphs")
     lines, products = products_in(journal)
